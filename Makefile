@@ -1,0 +1,40 @@
+# Everything that a developer or a newcomer runs. Each target installs what it needs and is quick when nothing is missing.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help setup demo test check unit bench lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(INSTALLED) ## put everything into .venv, and the Monero programs onto this machine
+	@scripts/install-monero
+
+demo: setup ## the story of wallet sessions, on a private regtest chain
+	@$(BIN)/escrowd demo
+
+test: check ## lint, types, imports, and every test on the real engine
+	$(BIN)/python -m pytest
+
+check: setup ## lint, strict types, import contracts and the shape of the tree
+	@scripts/check
+
+unit: $(INSTALLED) ## the tests of pure code, in seconds
+	$(BIN)/python -m pytest tests/unit tests/test_architecture.py
+
+bench: setup ## wallet sessions beside the raw wallet RPC, in one run
+	$(BIN)/escrowd bench sessions
+
+lock: $(INSTALLED) ## resolve the dependencies again, none younger than a week
+	scripts/lock
+
+clean: ## remove what was built here; the Monero programs and the cached chain stay
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(INSTALLED): requirements/dev.lock pyproject.toml
+	@PYTHON=$(PYTHON) scripts/install-python-packages
+	@touch $@

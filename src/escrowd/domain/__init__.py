@@ -1,0 +1,1 @@
+"""What an escrow is: words, money, addresses and errors. Pure: no I/O, no clock."""

@@ -1,0 +1,254 @@
+"""One RPC call over HTTP: keep-alive, digest login, a time-out by method, and every foreign error mapped once.
+
+Connections are kept alive, because ``Connection: close`` was seen to truncate long replies, and because the digest
+nonces of Monero's server belong to one TCP connection. A server that closed an idle connection answers the next call
+with a new challenge, which the login middleware follows; the refused first try never reached the method.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Protocol, Self, TypeVar
+
+import aiohttp
+import msgspec
+import structlog
+
+from escrowd.domain.errors import EscrowdError
+from escrowd.domain.secret import Secret
+from escrowd.monero.errors import (
+    LoginRefused,
+    MoneroError,
+    OutcomeUnknown,
+    Refused,
+    ReplyLost,
+    RubbishOutcome,
+    RubbishReply,
+    Unreachable,
+)
+from escrowd.monero.methods import Method
+
+log = structlog.get_logger()
+
+ResultT = TypeVar("ResultT")
+
+#: Seconds for the TCP handshake. A server on the same machine answers at once or not at all.
+CONNECT_TIMEOUT: Final = 5.0
+#: Seconds an idle connection is kept. Monero's server closes it after five minutes or more
+#: (``DEFAULT_TIMEOUT_MS_REMOTE`` in ``abstract_tcp_server2.inl``), so it is always we who close.
+KEEP_ALIVE: Final = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """User name and password of a server's digest login."""
+
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server listens, and its login where it has one."""
+
+    host: str
+    port: int
+    login: Login | None = None
+
+    @property
+    def url(self) -> str:
+        """The address without the login, fit for a log."""
+        return f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One finished call, for metrics and for tests that count calls. ``outcome`` is ``ok`` or the error's class."""
+
+    endpoint: Endpoint
+    method: str
+    seconds: float
+    outcome: str
+
+
+CallObserver = Callable[[CallRecord], None]
+
+
+class Transport(Protocol):
+    """What a client needs of its connection."""
+
+    async def call(self, method: Method, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
+        """Call the method and return its result, decoded and checked as ``result``."""
+        ...
+
+
+class Connections:
+    """The open connections to all Monero servers of this process. Enter it with ``async with``."""
+
+    def __init__(self, observer: CallObserver | None = None) -> None:
+        self._observer = observer
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The HTTP session under it all."""
+        if self._session is None:
+            raise RuntimeError("Connections are used inside 'async with' only")
+        return self._session
+
+    def observe(self, record: CallRecord) -> None:
+        """Tell of one finished call."""
+        log.debug(
+            "rpc.call", url=record.endpoint.url, method=record.method, seconds=record.seconds, outcome=record.outcome
+        )
+        if self._observer is not None:
+            self._observer(record)
+
+
+class HttpTransport:
+    """Calls one server.
+
+    With ``one_at_a_time``, as monero-wallet-rpc works, a call waits its turn here and not in the server's socket, so
+    that its time-out counts from the moment it is sent.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        endpoint: Endpoint,
+        refusals: Mapping[int, type[Refused]],
+        *,
+        one_at_a_time: bool,
+    ) -> None:
+        self.endpoint = endpoint
+        self._connections = connections
+        self._refusals = refusals
+        self._turn = asyncio.Semaphore(1) if one_at_a_time else None
+        self._middlewares: tuple[aiohttp.DigestAuthMiddleware, ...] = ()
+        if endpoint.login is not None:
+            login = endpoint.login
+            self._middlewares = (aiohttp.DigestAuthMiddleware(login.username, login.password.reveal()),)
+
+    async def call(self, method: Method, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
+        """Call the method and return its result, decoded and checked as ``result``.
+
+        Raises:
+            Unreachable: nothing was sent.
+            LoginRefused: the server does not accept our login.
+            ReplyLost: a reading call got no whole reply in time.
+            OutcomeUnknown: a changing call got no whole reply in time.
+            RubbishReply: the reply is not one (``RubbishOutcome`` for a changing call).
+            Refused: the server said no; the subclass tells why.
+
+        """
+        async with _turn(self._turn), self._traced(method):
+            body = await self._exchange(method, params)
+            return self._decoded(method, body, result)
+
+    async def _exchange(self, method: Method, params: Mapping[str, object]) -> bytes:
+        content: Mapping[str, object] = params
+        if method.path == "/json_rpc":
+            content = {"jsonrpc": "2.0", "id": "0", "method": method.name, "params": params}
+        try:
+            async with self._connections.session.post(
+                self.endpoint.url + method.path,
+                data=msgspec.json.encode(content),
+                headers={"Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=method.timeout, sock_connect=CONNECT_TIMEOUT),
+                middlewares=self._middlewares,
+            ) as response:
+                self._check_status(method, response.status)
+                return await response.read()
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Unreachable(f"{self.endpoint.url} did not accept a connection in {CONNECT_TIMEOUT:.0f} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"{self.endpoint.url} accepts no connection: {error.os_error}") from error
+        except TimeoutError as error:
+            raise _lost(method, self.endpoint, f"no reply in {method.timeout:g} s") from error
+        except aiohttp.ClientError as error:
+            raise _lost(method, self.endpoint, f"the connection broke ({type(error).__name__})") from error
+
+    def _check_status(self, method: Method, status: int) -> None:
+        if status == 401:
+            raise LoginRefused(f"{self.endpoint.url} refused our login for {method.name}")
+        if status != 200:
+            raise _rubbish(method, self.endpoint, f"HTTP status {status}")
+
+    def _decoded(self, method: Method, body: bytes, result: type[ResultT]) -> ResultT:
+        try:
+            if method.path != "/json_rpc":
+                return msgspec.json.decode(body, type=result)
+            reply = msgspec.json.decode(body, type=_Reply)
+            if reply.error is not None:
+                raise self._refusal(method, reply.error)
+            return msgspec.json.decode(reply.result, type=result)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _rubbish(method, self.endpoint, str(error)) from error
+
+    def _refusal(self, method: Method, error: "_Error") -> Refused:
+        kind = method.refused_as if error.code == -1 else Refused
+        return self._refusals.get(error.code, kind)(method.name, error.code, error.message)
+
+    @asynccontextmanager
+    async def _traced(self, method: Method) -> AsyncIterator[None]:
+        started = time.monotonic()
+        outcome = "cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except EscrowdError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._connections.observe(CallRecord(self.endpoint, method.name, time.monotonic() - started, outcome))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int
+    message: str = ""
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    result: msgspec.Raw = msgspec.Raw(b"")
+    error: _Error | None = None
+
+
+@asynccontextmanager
+async def _turn(semaphore: asyncio.Semaphore | None) -> AsyncIterator[None]:
+    if semaphore is None:
+        yield
+        return
+    async with semaphore:
+        yield
+
+
+def _lost(method: Method, endpoint: Endpoint, why: str) -> MoneroError:
+    if method.changes_state:
+        return OutcomeUnknown(f"{method.name} on {endpoint.url}: {why}; it may have taken effect")
+    return ReplyLost(f"{method.name} on {endpoint.url}: {why}")
+
+
+def _rubbish(method: Method, endpoint: Endpoint, why: str) -> MoneroError:
+    kind = RubbishOutcome if method.changes_state else RubbishReply
+    return kind(f"{method.name} on {endpoint.url} was answered with something that is no reply: {why}")

@@ -1,0 +1,1 @@
+"""Who holds which wallet open: wallet processes, the pool of them, and the sessions over it."""
