@@ -18,6 +18,12 @@ class MoneroError(EscrowdError):
     fault = Fault.MONERO
 
 
+class UnknownVersion(MoneroError):
+    """The version of a Monero server is not one that escrowd knows."""
+
+    fault = Fault.OPERATOR
+
+
 # --- the call and its reply ---------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,10 @@ class Transport(Protocol):
     """What a client needs of its connection."""
 
     async def call(self, method: Method, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
-        """Call the method and return its result, decoded and checked as ``result``."""
+        """Call the method and return its result, decoded and checked as ``result``.
+
+        Parameters and results may hold :class:`Secret` values; they are readable on the wire only.
+        """
         ...
 
 
@@ -170,10 +173,12 @@ class HttpTransport:
         try:
             async with self._connections.session.post(
                 self.endpoint.url + method.path,
-                data=msgspec.json.encode(content),
+                data=msgspec.json.encode(content, enc_hook=_revealed),
                 headers={"Content-Type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=method.timeout, sock_connect=CONNECT_TIMEOUT),
                 middlewares=self._middlewares,
+                # A 307 would send the call once more, and to whoever the reply names.
+                allow_redirects=False,
             ) as response:
                 self._check_status(method, response.status)
                 return await response.read()
@@ -195,11 +200,11 @@ class HttpTransport:
     def _decoded(self, method: Method, body: bytes, result: type[ResultT]) -> ResultT:
         try:
             if method.path != "/json_rpc":
-                return msgspec.json.decode(body, type=result)
+                return msgspec.json.decode(body, type=result, dec_hook=_concealed)
             reply = msgspec.json.decode(body, type=_Reply)
             if reply.error is not None:
                 raise self._refusal(method, reply.error)
-            return msgspec.json.decode(reply.result, type=result)
+            return msgspec.json.decode(reply.result, type=result, dec_hook=_concealed)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _rubbish(method, self.endpoint, str(error)) from error
 
@@ -232,6 +237,20 @@ class _Error(msgspec.Struct, frozen=True):
 class _Reply(msgspec.Struct, frozen=True):
     result: msgspec.Raw = msgspec.Raw(b"")
     error: _Error | None = None
+
+
+def _revealed(value: object) -> str:
+    """Write a secret into a request: the one place where the parameters of a call become readable."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(f"{type(value).__name__} is no parameter of a call")
+
+
+def _concealed(kind: type, value: object) -> object:
+    """Read a text into a secret, where the result has one."""
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError(f"no {kind.__name__}")
 
 
 @asynccontextmanager

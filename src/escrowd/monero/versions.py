@@ -1,0 +1,170 @@
+"""What a version of Monero can do, and what is known to be wrong with it: one table.
+
+The releases and their RPC versions were read from the tags of monero-project/monero, v0.18.0.0 to v0.18.5.1
+(``WALLET_RPC_VERSION_MINOR`` in ``wallet_rpc_server_commands_defs.h``). Several releases share one RPC version, so who
+knows only that takes the oldest of them: a capability is never assumed wrongly.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple, Self
+
+from typing_extensions import override
+
+from escrowd.monero.errors import UnknownVersion
+
+
+class Network(StrEnum):
+    """The chain a daemon follows, as ``get_info`` names it. A regtest chain is a ``FAKECHAIN``."""
+
+    MAINNET = "mainnet"
+    STAGENET = "stagenet"
+    TESTNET = "testnet"
+    FAKECHAIN = "fakechain"
+
+
+class RpcVersion(NamedTuple):
+    """The version of an RPC interface. The wallet's and the daemon's are counted apart."""
+
+    major: int
+    minor: int
+
+    @classmethod
+    def unpack(cls, version: int) -> Self:
+        """Read the form that ``get_version`` answers with: the major part in the upper 16 bits."""
+        return cls(version >> 16, version & 0xFFFF)
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+class Release(NamedTuple):
+    """A release of Monero, such as 0.18.3.1. Releases are ordered."""
+
+    generation: int
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Find the release in what ``--version`` prints or in the ``version`` of ``get_info``.
+
+        Raises:
+            UnknownVersion: there is none in it. A restricted daemon answers ``get_info`` with an empty version.
+
+        """
+        found = _RELEASE.search(text)
+        if found is None:
+            raise UnknownVersion(f"no Monero version in {text[:80]!r}")
+        return cls(*map(int, found.groups()))
+
+    @override
+    def __str__(self) -> str:
+        return ".".join(map(str, self))
+
+
+class Capability(StrEnum):
+    """What newer releases can do and older ones cannot. ``SINCE`` says which."""
+
+    #: The wallet process takes ``--allow-mismatched-daemon-version``; an older one does not start with it.
+    MISMATCHED_DAEMON_FLAG = "mismatched_daemon_flag"
+    #: ``restore_deterministic_wallet`` restores a multisig seed (pull request 8942).
+    RESTORE_MULTISIG_SEED = "restore_multisig_seed"
+    #: ``/get_blocks.bin`` of the daemon also tells what changed in the pool since a time (``pool_info_since``).
+    POOL_INFO_SINCE = "pool_info_since"
+    #: ``transfer`` takes the network fee out of chosen outputs (``subtract_fee_from_outputs``).
+    SUBTRACT_FEE = "subtract_fee"
+    #: Multisig data is no longer taken for fresh after a refresh that failed (pull request 9911).
+    STALE_DATA_FIXED = "stale_data_fixed"
+    #: ``set_subaddress_lookahead``: how many unused subaddresses a wallet looks out for.
+    SUBADDRESS_LOOKAHEAD = "subaddress_lookahead"
+    #: ``/get_blocks.bin`` of the daemon sends at most ``max_block_count`` blocks.
+    BLOCK_LIMIT = "block_limit"
+    #: ``describe_transfer`` also lists the outputs that are spent (pull request 10380).
+    DESCRIBE_SOURCES = "describe_sources"
+    #: ``import_multisig_info`` can leave out its refresh (``refresh_after_import``, pull request 10402).
+    REFRESH_AFTER_IMPORT = "refresh_after_import"
+    #: The erasure of used nonces is on disk before ``sign_multisig`` answers (pull request 10754).
+    NONCE_ERASED_BEFORE_RETURN = "nonce_erased_before_return"
+
+
+#: The first release that has each capability.
+SINCE: Final[Mapping[Capability, Release]] = MappingProxyType(
+    {
+        Capability.MISMATCHED_DAEMON_FLAG: Release(0, 18, 1, 1),
+        Capability.RESTORE_MULTISIG_SEED: Release(0, 18, 3, 0),
+        Capability.POOL_INFO_SINCE: Release(0, 18, 3, 0),
+        Capability.SUBTRACT_FEE: Release(0, 18, 3, 2),
+        Capability.STALE_DATA_FIXED: Release(0, 18, 4, 1),
+        Capability.SUBADDRESS_LOOKAHEAD: Release(0, 18, 4, 1),
+        Capability.BLOCK_LIMIT: Release(0, 18, 4, 3),
+        Capability.DESCRIBE_SOURCES: Release(0, 18, 5, 0),
+        Capability.REFRESH_AFTER_IMPORT: Release(0, 18, 5, 0),
+        Capability.NONCE_ERASED_BEFORE_RETURN: Release(0, 18, 5, 1),
+    }
+)
+
+#: The oldest release that answers with each version of the wallet RPC.
+OLDEST_RELEASE: Final[Mapping[RpcVersion, Release]] = MappingProxyType(
+    {
+        RpcVersion(1, 25): Release(0, 18, 0, 0),
+        RpcVersion(1, 26): Release(0, 18, 1, 2),
+        RpcVersion(1, 27): Release(0, 18, 3, 2),
+        RpcVersion(1, 28): Release(0, 18, 4, 0),
+        RpcVersion(1, 29): Release(0, 18, 4, 1),
+        RpcVersion(1, 30): Release(0, 18, 5, 0),
+        RpcVersion(1, 31): Release(0, 18, 5, 1),
+    }
+)
+
+
+def capabilities(release: Release) -> frozenset[Capability]:
+    """Return all that a release can do."""
+    return frozenset(capability for capability, since in SINCE.items() if release >= since)
+
+
+def oldest_release_of(version: RpcVersion) -> Release:
+    """Return the oldest release that has this version of the wallet RPC.
+
+    A minor version newer than all we know counts as the newest we know.
+
+    Raises:
+        UnknownVersion: the interface is older than Monero 0.18, or has another major version.
+
+    """
+    newest = max(OLDEST_RELEASE)
+    if version.major == newest.major and version.minor > newest.minor:
+        return OLDEST_RELEASE[newest]
+    if version not in OLDEST_RELEASE:
+        raise UnknownVersion(f"wallet RPC {version} is not one that escrowd knows: it works with Monero 0.18")
+    return OLDEST_RELEASE[version]
+
+
+def risks(release: Release, network: Network) -> tuple[str, ...]:
+    """Return what an operator has to be warned of, a sentence for each, when wallets of this release hold money."""
+    if network is not Network.MAINNET:
+        return ()
+    able = capabilities(release)
+    return tuple(f"Monero {release}: {warning}" for capability, warning in _RISKS if capability not in able)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_RELEASE: Final = re.compile(r"(?<![\d.])v?(\d+)\.(\d+)\.(\d+)\.(\d+)(?![\d.])")
+
+#: What is wrong where a capability is missing, worst first.
+_RISKS: Final = (
+    (
+        Capability.NONCE_ERASED_BEFORE_RETURN,
+        "a wallet process that dies between signing and saving can sign again with the same nonces, and nonces used "
+        "more than once can give the private key away. Use 0.18.5.1 or newer.",
+    ),
+    (
+        Capability.STALE_DATA_FIXED,
+        "after a refresh that failed a wallet can take old multisig data for fresh. Use 0.18.4.1 or newer.",
+    ),
+)
