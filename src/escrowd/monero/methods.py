@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from escrowd.monero.errors import Refused, TransferRefused, WalletNotOpened, WalletNotSaved
+from escrowd.monero.errors import MultisigRefused, Refused, TransferRefused, WalletNotOpened, WalletNotSaved
 
 
 class Effect(StrEnum):
@@ -74,11 +74,11 @@ WALLET_METHODS: Final = {
         Method("query_key", READS, 10),
         # multisig
         Method("is_multisig", READS, 10),
-        Method("prepare_multisig", CHANGES, 30),
-        Method("make_multisig", CHANGES, 60),
-        Method("exchange_multisig_keys", CHANGES, 60),
-        Method("export_multisig_info", CHANGES, 60),
-        Method("import_multisig_info", CHANGES, 300),
+        Method("prepare_multisig", CHANGES, 30, refused_as=MultisigRefused),
+        Method("make_multisig", CHANGES, 60, refused_as=MultisigRefused),
+        Method("exchange_multisig_keys", CHANGES, 60, refused_as=MultisigRefused),
+        Method("export_multisig_info", CHANGES, 60, refused_as=MultisigRefused),
+        Method("import_multisig_info", CHANGES, 300, refused_as=MultisigRefused),
         Method("sign_multisig", CHANGES, 300),
         Method("submit_multisig", CHANGES, 120),
         # money out, and proofs of it

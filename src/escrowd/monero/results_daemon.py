@@ -8,7 +8,8 @@ from enum import IntEnum
 
 import msgspec
 
-from escrowd.monero.versions import Network, RpcVersion
+from escrowd.domain.networks import Network
+from escrowd.monero.versions import Release, RpcVersion
 
 
 class DaemonReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,8 @@ class DaemonInfo(DaemonReply, frozen=True, kw_only=True):
     top_block_hash: str
     #: Number of blocks that the peers are said to have; 0 once synchronised.
     target_height: int
-    nettype: Network
+    #: ``mainnet``, ``stagenet``, ``testnet`` or ``fakechain``.
+    nettype: str
     #: Such as ``0.18.0.0-unknown``; empty from a restricted daemon.
     version: str
     #: Started with ``--offline``: it has no peers.
@@ -47,6 +49,16 @@ class DaemonInfo(DaemonReply, frozen=True, kw_only=True):
     outgoing_connections_count: int
     #: Bytes free where the chain is kept; 2^64 - 1 from a restricted daemon.
     free_space: int
+
+    @property
+    def network(self) -> Network:
+        """The network it follows. Monero calls a regtest chain ``fakechain``."""
+        return Network.REGTEST if self.nettype == "fakechain" else Network(self.nettype)
+
+    @property
+    def running_release(self) -> Release:
+        """The release of the daemon. Raises ``UnknownVersion`` where it does not tell, as a restricted one."""
+        return Release.parse(self.version)
 
 
 class DaemonRpcVersion(DaemonReply, frozen=True, kw_only=True):
@@ -172,7 +184,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     #: ``None`` in the pool.
     block_height: int | None = None
     block_timestamp: int | None = None
-    #: 1 for a transaction of the last block. ``None`` in the pool, and with monerod 0.18.0 perhaps also in the chain.
+    #: 1 for a transaction of the last block; ``None`` in the pool.
     confirmations: int | None = None
     #: Index of each output among all RingCT outputs of the chain; empty in the pool.
     output_indices: tuple[int, ...] = ()
@@ -216,6 +228,7 @@ class SubmittedTransaction(DaemonReply, frozen=True, kw_only=True):
     """Answer of ``send_raw_transaction``: ``OK``, or ``Failed`` with at least one of the flags or no reason at all."""
 
     reason: str
+    #: It was not sent to the peers: as asked, or because pool or chain had it already.
     not_relayed: bool
     #: One of its inputs is spent by another transaction of the chain or the pool.
     double_spend: bool

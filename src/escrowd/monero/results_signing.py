@@ -164,7 +164,7 @@ class TransactionProof(msgspec.Struct, frozen=True):
 
 
 class CheckedPayment(msgspec.Struct, frozen=True):
-    """Answer of ``check_tx_key``: what the address got, in piconero. An unknown key proves 0, not an error."""
+    """Answer of ``check_tx_key``: what the address got, in piconero."""
 
     received: int
     in_pool: bool

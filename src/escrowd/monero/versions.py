@@ -13,16 +13,8 @@ from typing import Final, NamedTuple, Self
 
 from typing_extensions import override
 
+from escrowd.domain.networks import Network
 from escrowd.monero.errors import UnknownVersion
-
-
-class Network(StrEnum):
-    """The chain a daemon follows, as ``get_info`` names it. A regtest chain is a ``FAKECHAIN``."""
-
-    MAINNET = "mainnet"
-    STAGENET = "stagenet"
-    TESTNET = "testnet"
-    FAKECHAIN = "fakechain"
 
 
 class RpcVersion(NamedTuple):

@@ -6,10 +6,10 @@ transaction sets are :class:`~escrowd.domain.secret.Secret` on the way in and on
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from escrowd.domain.secret import Secret
-from escrowd.monero.errors import WALLET_REFUSALS
+from escrowd.monero.errors import WALLET_REFUSALS, BadArgument
 from escrowd.monero.methods import WALLET_METHODS
 from escrowd.monero.results_signing import (
     BuiltTransaction,
@@ -49,6 +49,7 @@ from escrowd.monero.results_wallet import (
     Transfers,
     WalletRpcVersion,
 )
+from escrowd.monero.scalars import are_scalars
 from escrowd.monero.transport import Connections, Endpoint, HttpTransport, Transport
 
 ResultT = TypeVar("ResultT")
@@ -111,10 +112,11 @@ class MoneroClient:
         return (await self._call("restore_deterministic_wallet", params, RestoredWallet)).address
 
     async def open_wallet(self, filename: str, password: Secret) -> None:
-        """Open a wallet file of the wallet directory. A wallet that is open is stored and closed first.
+        """Open a wallet file of the wallet directory, in place of one that is open, which is stored.
 
         Raises:
-            WalletNotOpened: there is no such file, or the password is wrong.
+            WalletNotOpened: there is no such file, or the password is wrong. A wallet that was open is **still open**:
+                the next call would go to it.
 
         """
         await self._call("open_wallet", {"filename": filename, "password": password}, Nothing)
@@ -338,8 +340,7 @@ class MoneroClient:
         ``subaddr_indices_all`` the wallet sweeps one subaddress of its own choice (``create_transactions_all``).
 
         Raises:
-            NotEnoughMoney: also where none is unlocked.
-            TransferRefused: no such transaction can be built, or the daemon refused one.
+            TransferRefused: there is nothing to sweep, no such transaction can be built, or the daemon refused one.
 
         """
         params = {
@@ -362,7 +363,16 @@ class MoneroClient:
         return (await self._call("get_tx_key", {"txid": txid}, TransactionKey)).tx_key
 
     async def check_tx_key(self, txid: str, tx_key: Secret, address: str) -> CheckedPayment:
-        """Say what the transaction paid to the address, as its secret key proves."""
+        """Say what the transaction paid to the address, as its secret key proves. A wrong key proves a payment of 0.
+
+        Raises:
+            BadArgument: the key is none.
+
+        """
+        # monero-wallet-rpc ends with a failed assertion on a number that is no scalar (``generate_key_derivation`` in
+        # ``crypto.cpp``), so that whoever is asked for a key could end the process with one.
+        if not are_scalars(tx_key):
+            raise BadArgument("check_tx_key", _WRONG_KEY, "the transaction key is none")
         params = {"txid": txid, "tx_key": tx_key, "address": address}
         return await self._call("check_tx_key", params, CheckedPayment)
 
@@ -378,3 +388,9 @@ class MoneroClient:
 
     async def _call(self, name: str, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
         return await self._transport.call(WALLET_METHODS[name], params, result)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: ``WALLET_RPC_ERROR_CODE_WRONG_KEY``.
+_WRONG_KEY: Final = -25
