@@ -1,0 +1,158 @@
+"""Opens, repairs and closes the wallets of a session.
+
+Opening a wallet costs seconds of one core, whatever the disk does (Monero makes an RSA key for each wallet object). So
+no more wallets are opened at a time than there are cores: more would only make all of them slower.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+
+import structlog
+
+from escrowd.domain.errors import EscrowdError
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.parties import WalletRole
+from escrowd.monero.errors import WalletNotSaved
+from escrowd.wallets.errors import WalletFileMissing, WrongWallet
+from escrowd.wallets.pool import WalletPool
+from escrowd.wallets.records import WalletRecord, WalletRecords
+from escrowd.wallets.registry import Holding
+from escrowd.wallets.server import WALLET_ATTRIBUTE
+from escrowd.wallets.session import OpenWallet, WalletSession
+from escrowd.wallets.vault import Vault
+
+log = structlog.get_logger()
+
+
+class SessionOpener:
+    """Turns wallet records into open wallets and back."""
+
+    def __init__(
+        self,
+        pool: WalletPool,
+        records: WalletRecords,
+        vault: Vault,
+        cores: int | None = None,
+        on_opened: Callable[[float], None] | None = None,
+    ) -> None:
+        self.pool = pool
+        self._records = records
+        self._vault = vault
+        self._core = asyncio.Semaphore(cores or len(os.sched_getaffinity(0)))
+        self._on_opened = on_opened
+
+    async def open(self, escrow: EscrowId) -> WalletSession:
+        """Open all hosted wallets of an escrow, each in a process of its own.
+
+        Raises:
+            UnknownEscrow: no wallets are recorded.
+            WalletFileMissing: a file is not there; nothing was opened.
+            EscrowdError: a wallet did not open; those that did are closed again.
+
+        """
+        records = await self._records.wallets_of(escrow)
+        session = WalletSession(escrow, {record.role: record for record in records})
+        for record in records:
+            self._check_file(record)
+        try:
+            await self._open_missing(session)
+        except BaseException:
+            # Opened a moment ago and never used: there is nothing in them to save.
+            for wallet in session.wallets.values():
+                await asyncio.shield(self.pool.discard(wallet.server, kindly=True))
+            raise
+        return session
+
+    async def repair(self, session: WalletSession, faults: dict[WalletRole, BaseException]) -> WalletSession:
+        """Open the wallets of these roles again, in other processes; the others stay as they are.
+
+        Raises:
+            EscrowdError: a wallet did not open. The session lacks it until the next repair.
+
+        """
+        for role, fault in faults.items():
+            log.warning("session.wallet_lost", escrow=session.escrow, role=role, error=str(fault))
+            wallet = session.wallets.pop(role, None)
+            if wallet is not None:
+                # A stranger's wallet in our process is saved by its end; a process out of its mind is not asked.
+                await self.pool.discard(wallet.server, kindly=isinstance(fault, WrongWallet))
+        await self._open_missing(session)
+        return session
+
+    async def close(self, session: WalletSession) -> None:
+        """Save and close all wallets of a session, and give their processes back.
+
+        Raises:
+            WalletNotSaved: a wallet could not be written to disk. It stays open, and so does the session.
+
+        """
+        answers = await asyncio.gather(
+            *(self._close_wallet(session, role) for role in tuple(session.wallets)), return_exceptions=True
+        )
+        for answer in answers:
+            if answer is not None:
+                raise answer
+
+    async def leave(self, session: WalletSession) -> None:
+        """Save the wallets and leave them open in their processes, for adoption by the next start."""
+        for wallet in session.wallets.values():
+            try:
+                await wallet.server.client.store()
+            except EscrowdError as error:
+                log.error("wallet.not_saved", escrow=session.escrow, role=wallet.record.role, error=str(error))
+            await self.pool.leave(wallet.server)
+        session.wallets.clear()
+
+    async def _open_missing(self, session: WalletSession) -> None:
+        missing = [record for role, record in session.records.items() if role not in session.wallets]
+        # Not a TaskGroup: that would cancel the openings under way, and a cancelled opening costs its process.
+        answers = await asyncio.gather(*(self._open_wallet(record) for record in missing), return_exceptions=True)
+        session.wallets |= {answer.record.role: answer for answer in answers if isinstance(answer, OpenWallet)}
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+
+    async def _open_wallet(self, record: WalletRecord) -> OpenWallet:
+        password = record.password(self._vault)
+        server = await self.pool.acquire()
+        try:
+            async with self._core:
+                started = time.monotonic()
+                await server.client.open_wallet(record.filename, password)
+                seconds = time.monotonic() - started
+            address = await server.client.get_address()
+            if address != record.address:
+                raise WrongWallet(f"the file {record.filename} holds the wallet of another address than recorded")
+            await server.client.set_attribute(WALLET_ATTRIBUTE, record.filename)
+            server.hold(Holding(record.escrow, record.role, record.filename, record.address))
+        except BaseException:
+            await asyncio.shield(self.pool.discard(server))
+            raise
+        if self._on_opened is not None:
+            self._on_opened(seconds)
+        log.info("wallet.opened", escrow=record.escrow, role=record.role, process=server.name, seconds=seconds)
+        return OpenWallet(record, server)
+
+    async def _close_wallet(self, session: WalletSession, role: WalletRole) -> None:
+        server = session.wallets[role].server
+        server.raise_fence()
+        try:
+            await server.verify()
+            await server.client.close_wallet()  # saves first (on_close_wallet, autosave_current)
+        except WalletNotSaved:
+            raise
+        except EscrowdError as error:
+            # It does not hold our wallet, or does not answer: there is nothing of ours that could still be saved.
+            log.warning("session.wallet_lost", escrow=session.escrow, role=role, error=str(error))
+            await self.pool.discard(server, kindly=isinstance(error, WrongWallet))
+        else:
+            server.hold(None)
+            await self.pool.give_back(server)
+        del session.wallets[role]
+
+    def _check_file(self, record: WalletRecord) -> None:
+        path = self.pool.program.wallet_directory / f"{record.filename}.keys"
+        if not path.is_file():
+            raise WalletFileMissing(f"{path} is missing, so the {record.role}'s wallet of {record.escrow} cannot open")

@@ -1,0 +1,258 @@
+"""The pool of wallet processes: starts, checks, hands out, takes back and stops them.
+
+A process without a wallet costs 50 ms and 3 MiB, so few are kept in reserve. What is dear is an open wallet, and that
+is the business of the sessions; the pool knows only who has which process.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+
+from escrowd.domain.errors import EscrowdError
+from escrowd.monero.errors import MoneroError, NoWalletOpen
+from escrowd.wallets.errors import PoolExhausted, ProcessNotStarted
+from escrowd.wallets.process import Surroundings, WalletProcess, WalletProgram
+from escrowd.wallets.server import AttachedServer, WalletServer
+
+log = structlog.get_logger()
+
+#: Seconds that a process gets to save its wallet and end.
+END_PATIENCE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolBounds:
+    """How many processes to keep in reserve at least, and to run at most; how often to check those in reserve."""
+
+    minimum: int = 3
+    maximum: int = 1200
+    check_interval: float = 30.0
+    #: Seconds in which a process in reserve must answer.
+    check_timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """How many processes are in use, in reserve and condemned, and what became of the others."""
+
+    in_use: int
+    in_reserve: int
+    attached: int
+    started: int
+    lost: int
+
+
+class WalletPool:
+    """Hands out wallet processes, each to one owner at a time. Enter it with ``async with``.
+
+    Mutable state: ``_reserve`` (free, newest last), ``_in_use``, and ``_quarantine`` (attached servers that were
+    condemned; they cannot be ended, and may be found well again). They change only between awaits.
+    """
+
+    def __init__(
+        self,
+        program: WalletProgram,
+        around: Surroundings,
+        bounds: PoolBounds | None = None,
+        attached: Sequence[AttachedServer] = (),
+    ) -> None:
+        self.program = program
+        self.around = around
+        self.bounds = bounds or PoolBounds()
+        self._attached = tuple(attached)
+        self._reserve: list[WalletServer] = list(attached)
+        self._in_use: set[WalletServer] = set()
+        self._quarantine: list[WalletServer] = []
+        self._starting = 0
+        self._started = 0
+        self._lost = 0
+        self._keeper: asyncio.Task[None] | None = None
+        self._start_guard = StartGuard()
+
+    async def __aenter__(self) -> Self:
+        self._keeper = asyncio.create_task(self._keep(), name="wallet pool")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the children that nobody uses. Those in use are their owner's to close or to leave."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        idle, self._reserve = self._reserve, []
+        await asyncio.gather(*(server.end(END_PATIENCE) for server in idle))
+
+    async def acquire(self) -> WalletServer:
+        """Hand out a process that holds no wallet: one from the reserve, or a new one.
+
+        Raises:
+            PoolExhausted: the maximum runs already, and all are in use.
+            ProcessNotStarted: a new one did not come up.
+
+        """
+        while self._reserve:
+            server = self._reserve.pop()
+            if server.is_trusted:
+                self._in_use.add(server)
+                return server
+            await self._bury(server)
+        return await self._start_one()
+
+    async def give_back(self, server: WalletServer) -> None:
+        """Take back a process that holds no wallet any more; keep it in reserve if there is room."""
+        self._in_use.discard(server)
+        server.raise_fence()
+        if not server.is_trusted or server.holding is not None:
+            await self._bury(server)
+        elif isinstance(server, AttachedServer) or len(self._reserve) < self.bounds.minimum:
+            self._reserve.append(server)
+        else:
+            await server.end(END_PATIENCE)
+
+    async def discard(self, server: WalletServer, *, kindly: bool = False) -> None:
+        """End a process that is broken; ``kindly`` lets it save the wallet that it holds."""
+        self._in_use.discard(server)
+        await self._bury(server, END_PATIENCE if kindly else 0)
+
+    def take_over(self, server: WalletServer) -> None:
+        """Count an adopted process: in use if it holds a wallet, else in reserve."""
+        if server.holding is None:
+            self._reserve.append(server)
+        else:
+            self._in_use.add(server)
+
+    async def leave(self, server: WalletServer) -> None:
+        """Leave a process running with the wallet that it holds, for adoption. An attached server gets none left."""
+        self._in_use.discard(server)
+        if isinstance(server, WalletProcess):
+            server.leave()
+        else:
+            await server.client.close_wallet()
+
+    async def check_reserve(self) -> None:
+        """Ask every process in reserve whether it is well; end those that are not, and fill up to the minimum."""
+        for server in [*self._reserve, *self._quarantine]:
+            await self._check(server)
+        while len(self._reserve) < self.bounds.minimum and self._running < self.bounds.maximum:
+            server = await self._start_one()
+            self._in_use.discard(server)
+            self._reserve.append(server)
+
+    def stats(self) -> PoolStats:
+        """Count the processes."""
+        return PoolStats(len(self._in_use), len(self._reserve), len(self._attached), self._started, self._lost)
+
+    @property
+    def _running(self) -> int:
+        return len(self._in_use) + len(self._reserve) + self._starting
+
+    async def _start_one(self) -> WalletServer:
+        if self._running >= self.bounds.maximum:
+            raise PoolExhausted(f"all {self.bounds.maximum} wallet processes that may run are in use")
+        self._start_guard.check()
+        self._starting += 1
+        try:
+            server = await WalletProcess.start(self.program, self.around)
+        except ProcessNotStarted:
+            self._start_guard.failed()
+            raise
+        finally:
+            self._starting -= 1
+        self._start_guard.succeeded()
+        self._started += 1
+        self._in_use.add(server)
+        return server
+
+    async def _bury(self, server: WalletServer, patience: float = 0) -> None:
+        self._lost += 1
+        log.warning("pool.process_lost", process=server.name, fault=server.fault, alive=server.is_alive)
+        if isinstance(server, AttachedServer):
+            self._quarantine.append(server)
+        await server.end(patience)
+
+    async def _check(self, server: WalletServer) -> None:
+        place = next((place for place in (self._reserve, self._quarantine) if server in place), None)
+        if place is None:
+            return  # handed out meanwhile
+        place.remove(server)
+        self._in_use.add(server)  # nobody else may take it while it is asked
+        try:
+            is_well = await self._is_well(server)
+        except asyncio.CancelledError:
+            self._reserve.append(server)
+            raise
+        finally:
+            self._in_use.discard(server)
+        if is_well:
+            self._reserve.append(server)
+        else:
+            await self._bury(server)
+
+    async def _is_well(self, server: WalletServer) -> bool:
+        """Ask a process in reserve; an attached one that answers and holds no wallet is well again."""
+        if not server.is_alive:
+            return False
+        try:
+            async with asyncio.timeout(self.bounds.check_timeout):
+                if isinstance(server, AttachedServer):
+                    return await self._is_clean(server)
+                await server.client.get_version()
+        except (MoneroError, TimeoutError):
+            return False
+        return server.fault is None
+
+    async def _is_clean(self, server: AttachedServer) -> bool:
+        """Close whatever is open in an attached server. Its calls run in order, so an answer means that none runs."""
+        with suppress(NoWalletOpen):
+            await server.client.close_wallet()
+        server.hold(None)
+        server.fault = None
+        return True
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self.check_reserve()
+            except EscrowdError as error:
+                log.error("pool.check_failed", error=str(error))
+            await asyncio.sleep(self.bounds.check_interval)
+
+
+class StartGuard:
+    """Keeps a program that dies at each start from being started in a tight loop.
+
+    After a failure further starts are refused for a while, twice as long each time, up to half a minute.
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._refuse_until = 0.0
+
+    def check(self) -> None:
+        """Refuse a start that would come too soon after failed ones.
+
+        Raises:
+            ProcessNotStarted: wait, and look into the log.
+
+        """
+        wait = self._refuse_until - asyncio.get_running_loop().time()
+        if wait > 0:
+            raise ProcessNotStarted(
+                f"monero-wallet-rpc failed at its last {self._failures} starts; the next try is in {wait:.1f} s"
+            )
+
+    def failed(self) -> None:
+        """Note a failed start."""
+        self._failures += 1
+        self._refuse_until = asyncio.get_running_loop().time() + min(30.0, 0.5 * 2.0**self._failures)
+
+    def succeeded(self) -> None:
+        """Note a good start."""
+        self._failures = 0
+        self._refuse_until = 0.0

@@ -1,0 +1,131 @@
+"""Which wallet processes of ours run, on disk, so that the next start of the service finds them.
+
+One small file per process, replaced atomically. A file is written *before* its process is started and removed after
+its end, so a crash at any point leaves a file without a process (harmless) and never a process without a file. The
+directory belongs to one running service at a time.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.parties import WalletRole
+from escrowd.wallets.errors import AlreadyInUse
+from escrowd.wallets.running import ProcessIdentity
+
+log = structlog.get_logger()
+
+_SUFFIX: Final = ".process.json"
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """The wallet that a process holds open."""
+
+    escrow: EscrowId
+    role: WalletRole
+    filename: str
+    address: str
+
+
+class ProcessRecord(msgspec.Struct, frozen=True):
+    """One wallet process. ``identity`` is unknown only between the writing of the record and the start."""
+
+    name: str
+    port: int
+    sealed_login: str
+    identity: ProcessIdentity | None = None
+    holding: Holding | None = None
+
+
+class Registry:
+    """The records of one run directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Own the directory, made where it is missing, until the end of the block or of this process.
+
+        Raises:
+            AlreadyInUse: another living process owns it.
+
+        """
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.directory / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+                raise AlreadyInUse(f"{self.directory} is in use by the service with process id {owner}") from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def write(self, record: ProcessRecord) -> None:
+        """Write or replace the record of one process."""
+        path = self._path(record.name)
+        draft = path.with_suffix(".new")
+        draft.write_bytes(msgspec.json.encode(record))
+        draft.replace(path)
+
+    def remove(self, name: str) -> None:
+        """Forget a process that has ended."""
+        self._path(name).unlink(missing_ok=True)
+
+    def records(self) -> tuple[ProcessRecord, ...]:
+        """Return all records. An unreadable one is dropped: its process then counts as unknown."""
+        return tuple(record for path in sorted(self.directory.glob("*" + _SUFFIX)) if (record := _read(path)))
+
+    def log_file(self, name: str) -> Path:
+        """Return where a process writes its log. The path stands in its command line and marks it as ours."""
+        return self.directory / f"{name}.log"
+
+    def output_file(self, name: str) -> Path:
+        """Return where what a process prints goes; the reason of a failed start stands there."""
+        return self.directory / f"{name}.out"
+
+    def unknown_processes(self) -> tuple[ProcessIdentity, ...]:
+        """Find running processes that were started for this directory and stand in no record."""
+        known = {record.identity for record in self.records()}
+        running = (_identity_if_ours(entry, self.directory) for entry in Path("/proc").iterdir())
+        return tuple(identity for identity in running if identity is not None and identity not in known)
+
+    def _path(self, name: str) -> Path:
+        return self.directory / (name + _SUFFIX)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> ProcessRecord | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ProcessRecord)
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("registry.unreadable_record", path=str(path), error=str(error))
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _identity_if_ours(entry: Path, directory: Path) -> ProcessIdentity | None:
+    """Return the identity of the process behind ``/proc/PID`` if its log file lies in the directory."""
+    if not entry.name.isdecimal():
+        return None
+    try:
+        arguments = (entry / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    log_file = b"--log-file=" + os.fsencode(directory) + b"/"
+    if any(argument.startswith(log_file) for argument in arguments):
+        return ProcessIdentity.of(int(entry.name))
+    return None

@@ -1,0 +1,153 @@
+"""One monero-wallet-rpc, however it came to be, and the fence in front of it.
+
+A server answers one call at a time and holds at most one wallet. Every use of it goes through a lease, and each lease
+gets a fencing token; a call with an older token is refused here, before it reaches the process.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+import structlog
+from typing_extensions import override
+
+from escrowd.monero.errors import AttributeNotFound, LoginRefused, NoWalletOpen, OutcomeUnknown, ReplyLost, RubbishReply
+from escrowd.monero.errors import Unreachable as ServerUnreachable
+from escrowd.monero.methods import Method
+from escrowd.monero.transport import Endpoint, Transport
+from escrowd.monero.wallet import MoneroClient
+from escrowd.wallets.errors import ProcessLost, StaleLease, WrongWallet
+from escrowd.wallets.registry import Holding
+
+log = structlog.get_logger()
+
+ResultT = TypeVar("ResultT")
+
+#: The wallet attribute that names the wallet file. The three wallets of an escrow share one address, so the address
+#: alone would not tell the buyer's wallet from the vendor's.
+WALLET_ATTRIBUTE: Final = "escrowd.wallet"
+
+#: After one of these the state of the process is unknown, and it is never used again.
+_TRUST_ENDS_WITH: Final = (OutcomeUnknown, ReplyLost, RubbishReply, LoginRefused, ServerUnreachable)
+
+
+class WalletServer(ABC):
+    """A monero-wallet-rpc that this service may use.
+
+    Mutable: ``holding``, ``fence`` and ``fault``, changed only by the owner of the server (the pool while it is idle,
+    the session while it holds a wallet).
+    """
+
+    def __init__(self, name: str, endpoint: Endpoint, transport: Transport) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.transport = transport
+        #: For the owner's own calls, which no lease covers: open, check, close.
+        self.client = MoneroClient(transport)
+        self.holding: Holding | None = None
+        self.fence = 0
+        self.fault: str | None = None
+
+    @property
+    @abstractmethod
+    def is_alive(self) -> bool:
+        """Whether the process behind it still runs, as far as can be told without asking it."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it may be used: alive, and never seen in a state that we cannot know."""
+        return self.fault is None and self.is_alive
+
+    @abstractmethod
+    async def end(self, patience: float) -> None:
+        """End the process kindly: it saves the wallet that it holds. Killed after ``patience`` seconds."""
+
+    @abstractmethod
+    def condemn(self, reason: str) -> None:
+        """Never use this server again, and stop what it is doing at once.
+
+        A call whose reply was lost may still run, and may sign late; only the end of its process ends it.
+        """
+
+    def hold(self, holding: Holding | None) -> None:
+        """Note which wallet is open here; ``None`` for none."""
+        self.holding = holding
+
+    def raise_fence(self) -> int:
+        """Make all leases given out so far stale, and return the token of the next one."""
+        self.fence += 1
+        return self.fence
+
+    async def verify(self) -> None:
+        """Check that the process is ours and that the wallet open in it is the one it should hold.
+
+        Raises:
+            ProcessLost: the process ended or cannot be trusted.
+            WrongWallet: another wallet, or none, is open in it.
+            MoneroError: it did not answer.
+
+        """
+        if not self.is_trusted:
+            raise ProcessLost(f"wallet process {self.name}: {self.fault or 'it has ended'}")
+        expected = self.holding
+        if expected is None:
+            raise WrongWallet(f"wallet process {self.name} should hold no wallet")
+        try:
+            filename = await self.client.get_attribute(WALLET_ATTRIBUTE)
+            address = await self.client.get_address()
+        except (NoWalletOpen, AttributeNotFound) as error:
+            raise WrongWallet(f"wallet process {self.name} should hold {expected.filename}: {error.reason}") from error
+        if (filename, address) != (expected.filename, expected.address):
+            raise WrongWallet(f"wallet process {self.name} should hold {expected.filename} and holds {filename}")
+
+
+class FencedTransport:
+    """The transport of one lease on one server: calls through while the lease lasts, refuses afterwards."""
+
+    def __init__(self, server: WalletServer, fence: int) -> None:
+        self._server = server
+        self._fence = fence
+
+    async def call(self, method: Method, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
+        """Call the method if this lease is the newest one.
+
+        Raises:
+            StaleLease: the lease has ended.
+            ProcessLost: the server was condemned.
+            MoneroError: see :meth:`escrowd.monero.transport.HttpTransport.call`.
+
+        """
+        server = self._server
+        if self._fence != server.fence:
+            raise StaleLease(f"{method.name} came with fence {self._fence}, and {server.name} is at {server.fence}")
+        if not server.is_trusted:
+            raise ProcessLost(f"wallet process {server.name}: {server.fault or 'it has ended'}")
+        try:
+            return await server.transport.call(method, params, result)
+        except _TRUST_ENDS_WITH as error:
+            server.condemn(str(error))
+            raise
+        except asyncio.CancelledError:
+            if method.changes_state:
+                server.condemn(f"{method.name} was cancelled before its reply")
+            raise
+
+
+class AttachedServer(WalletServer):
+    """A monero-wallet-rpc that the operator runs. It is used, and never started or stopped."""
+
+    @property
+    @override
+    def is_alive(self) -> bool:
+        return True
+
+    @override
+    async def end(self, patience: float) -> None:
+        return None
+
+    @override
+    def condemn(self, reason: str) -> None:
+        log.error("server.condemned", server=self.name, url=self.endpoint.url, reason=reason)
+        self.fault = reason
+        self.raise_fence()

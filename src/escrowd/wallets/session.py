@@ -1,0 +1,160 @@
+"""The open wallets of one escrow, and the lease through which they are used."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.parties import WalletRole
+from escrowd.monero.results_wallet import Balance
+from escrowd.monero.wallet import MoneroClient
+from escrowd.wallets.errors import ProcessLost, RoleNotHosted
+from escrowd.wallets.records import WalletRecord
+from escrowd.wallets.server import FencedTransport, WalletServer
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The end of the chain as the daemon knows it."""
+
+    height: int
+    block_hash: str
+
+
+class TipSource(Protocol):
+    """Who knows the end of the chain."""
+
+    async def tip(self) -> Tip:
+        """Return the tip that the daemon has now.
+
+        Raises:
+            MoneroError: the daemon did not say.
+
+        """
+        ...
+
+
+class Refresh(StrEnum):
+    """When a balance is asked for: whether the wallet first looks at the chain."""
+
+    #: If the tip has moved since this wallet last looked. What is only in the pool may be missing.
+    IF_TIP_MOVED = "if_tip_moved"
+    #: In any case, pool included.
+    ALWAYS = "always"
+
+
+@dataclass(slots=True)
+class OpenWallet:
+    """One wallet, open in one process."""
+
+    record: WalletRecord
+    server: WalletServer
+    #: The tip that the wallet has seen at its last refresh through us; ``None`` when unknown, as after adoption.
+    seen_tip: Tip | None = None
+
+
+@dataclass(slots=True)
+class WalletSession:
+    """The hosted wallets of one escrow, all open.
+
+    ``wallets`` lacks a role only while a broken wallet waits for its repair.
+    """
+
+    escrow: EscrowId
+    records: Mapping[WalletRole, WalletRecord]
+    wallets: dict[WalletRole, OpenWallet] = field(default_factory=dict)
+
+    def wallet(self, role: WalletRole) -> OpenWallet:
+        """Return the open wallet of a role.
+
+        Raises:
+            RoleNotHosted: this service keeps no wallet of that role.
+            ProcessLost: it should be open and is not.
+
+        """
+        if role not in self.records:
+            hosted = ", ".join(self.records)
+            raise RoleNotHosted(f"{self.escrow} has no hosted wallet of the {role}; hosted here: {hosted}")
+        if role not in self.wallets:
+            raise ProcessLost(f"the {role}'s wallet of {self.escrow} is not open")
+        return self.wallets[role]
+
+    async def faults(self, roles: Sequence[WalletRole], timeout: float) -> dict[WalletRole, BaseException]:
+        """Verify the wallets of these roles, all at once, and return what is wrong with those that fail.
+
+        ``timeout`` is how many seconds a healthy wallet may take to say who it is.
+        """
+        answers = await asyncio.gather(*(self._verify(role, timeout) for role in roles), return_exceptions=True)
+        return {role: answer for role, answer in zip(roles, answers, strict=True) if answer is not None}
+
+    def raise_fences(self) -> None:
+        """Make every lease given out so far stale."""
+        for wallet in self.wallets.values():
+            wallet.server.raise_fence()
+
+    async def _verify(self, role: WalletRole, timeout: float) -> None:
+        async with asyncio.timeout(timeout):
+            await self.wallet(role).server.verify()
+
+
+class SessionLease:
+    """The right to use an escrow's wallets, for one holder at a time, until the ``async with`` block ends.
+
+    The wallets of ``roles`` were verified when the lease began; only they can be had. After its end every call through
+    it is refused.
+    """
+
+    def __init__(self, session: WalletSession, tips: TipSource, roles: Sequence[WalletRole]) -> None:
+        self.escrow = session.escrow
+        self._session = session
+        self._tips = tips
+        self._fences = {role: session.wallet(role).server.raise_fence() for role in roles}
+
+    @property
+    def roles(self) -> tuple[WalletRole, ...]:
+        """The roles whose wallets this lease is for."""
+        return tuple(self._fences)
+
+    def wallet(self, role: WalletRole) -> MoneroClient:
+        """Return the client of a role's wallet, good for as long as the lease.
+
+        Raises:
+            RoleNotHosted: the lease is not for this role.
+
+        """
+        if role not in self._fences:
+            raise RoleNotHosted(f"this lease of {self.escrow} is for {', '.join(self._fences)}, not for the {role}")
+        server = self._session.wallet(role).server
+        return MoneroClient(FencedTransport(server, self._fences[role]))
+
+    async def balance(self, role: WalletRole, refresh: Refresh = Refresh.IF_TIP_MOVED) -> Balance:
+        """Return what a role's wallet knows of its money, after a look at the chain where one is due.
+
+        A balance is what one wallet believes. It moves nothing and proves nothing; see the chain for facts.
+
+        Raises:
+            StaleLease: the lease has ended.
+            MoneroError: the daemon or the wallet did not answer.
+
+        """
+        wallet = self._session.wallet(role)
+        client = self.wallet(role)
+        # Asked before the refresh: a block that comes in between makes the next call refresh again, never skip.
+        tip = await self._tips.tip()
+        if refresh is Refresh.ALWAYS or wallet.seen_tip != tip:
+            await client.refresh()
+            wallet.seen_tip = tip
+        return await client.get_balance()
+
+    async def store(self) -> None:
+        """Save the wallets of this lease to disk.
+
+        Raises:
+            WalletNotSaved: the disk is full or not writable; nothing is lost yet.
+
+        """
+        async with asyncio.TaskGroup() as saving:
+            for role in self._fences:
+                saving.create_task(self.wallet(role).store())
