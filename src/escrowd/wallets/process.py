@@ -185,9 +185,7 @@ class WalletProcess(WalletServer):
         else:
             await self.running.kill()
         self.running.close()
-        self._around.registry.remove(self.name)
-        self._around.registry.log_file(self.name).unlink(missing_ok=True)
-        self._around.registry.output_file(self.name).unlink(missing_ok=True)
+        self._around.registry.forget(self.name)
 
     def leave(self) -> None:
         """Give up the grip and leave the child running, for adoption by the next start."""
@@ -209,7 +207,7 @@ class WalletProcess(WalletServer):
                 around.registry.output_file(name),
             )
         except OSError as error:
-            around.registry.remove(name)
+            around.registry.forget(name)
             raise ProcessNotStarted(f"{program.path} cannot be started: {error}") from error
         process = cls(name, Endpoint(LOOPBACK, port, Login(_USERNAME, password)), running, around)
         process._sealed_login = sealed

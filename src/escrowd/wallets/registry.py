@@ -79,9 +79,10 @@ class Registry:
         draft.write_bytes(msgspec.json.encode(record))
         draft.replace(path)
 
-    def remove(self, name: str) -> None:
-        """Forget a process that has ended."""
-        self._path(name).unlink(missing_ok=True)
+    def forget(self, name: str) -> None:
+        """Remove the record and the logs of a process that has ended."""
+        for path in (self._path(name), self.log_file(name), self.output_file(name)):
+            path.unlink(missing_ok=True)
 
     def records(self) -> tuple[ProcessRecord, ...]:
         """Return all records. An unreadable one is dropped: its process then counts as unknown."""

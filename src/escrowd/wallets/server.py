@@ -7,15 +7,23 @@ gets a fencing token; a call with an older token is refused here, before it reac
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import structlog
 from typing_extensions import override
 
-from escrowd.monero.errors import AttributeNotFound, LoginRefused, NoWalletOpen, OutcomeUnknown, ReplyLost, RubbishReply
-from escrowd.monero.errors import Unreachable as ServerUnreachable
+from escrowd.monero.errors import (
+    WALLET_REFUSALS,
+    AttributeNotFound,
+    LoginRefused,
+    NoWalletOpen,
+    OutcomeUnknown,
+    ReplyLost,
+    RubbishReply,
+    Unreachable,
+)
 from escrowd.monero.methods import Method
-from escrowd.monero.transport import Endpoint, Transport
+from escrowd.monero.transport import Connections, Endpoint, HttpTransport, Transport
 from escrowd.monero.wallet import MoneroClient
 from escrowd.wallets.errors import ProcessLost, StaleLease, WrongWallet
 from escrowd.wallets.registry import Holding
@@ -29,7 +37,7 @@ ResultT = TypeVar("ResultT")
 WALLET_ATTRIBUTE: Final = "escrowd.wallet"
 
 #: After one of these the state of the process is unknown, and it is never used again.
-_TRUST_ENDS_WITH: Final = (OutcomeUnknown, ReplyLost, RubbishReply, LoginRefused, ServerUnreachable)
+_TRUST_ENDS_WITH: Final = (OutcomeUnknown, ReplyLost, RubbishReply, LoginRefused, Unreachable)
 
 
 class WalletServer(ABC):
@@ -135,7 +143,16 @@ class FencedTransport:
 
 
 class AttachedServer(WalletServer):
-    """A monero-wallet-rpc that the operator runs. It is used, and never started or stopped."""
+    """A monero-wallet-rpc that the operator runs. It is used, and never started or stopped.
+
+    Its ``--wallet-dir`` must be the service's own, and its auto refresh off or slow.
+    """
+
+    @classmethod
+    def at(cls, connections: Connections, endpoint: Endpoint) -> Self:
+        """Use the server that listens there."""
+        transport = HttpTransport(connections, endpoint, WALLET_REFUSALS, one_at_a_time=True)
+        return cls(f"attached-{endpoint.host}:{endpoint.port}", endpoint, transport)
 
     @property
     @override

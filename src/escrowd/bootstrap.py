@@ -1,0 +1,116 @@
+"""The only place where the parts are put together."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from escrowd.monero.daemon import MoneroDaemon, daemon_client
+from escrowd.monero.transport import CallObserver, CallRecord, Connections, Endpoint
+from escrowd.wallets.adopt import Adopted, adopt
+from escrowd.wallets.metrics import RpcMetrics, SessionCollector
+from escrowd.wallets.opening import SessionOpener
+from escrowd.wallets.pool import PoolBounds, WalletPool
+from escrowd.wallets.process import Surroundings, WalletProgram
+from escrowd.wallets.records import WalletRecords
+from escrowd.wallets.registry import Registry
+from escrowd.wallets.server import AttachedServer
+from escrowd.wallets.session import Tip, TipSource
+from escrowd.wallets.sessions import WalletSessionManager
+from escrowd.wallets.settings import SessionSettings
+from escrowd.wallets.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class WalletHouse:
+    """Everything that keeps wallets open: where it runs, with what key, and within what bounds."""
+
+    program: WalletProgram
+    run_directory: Path
+    vault: Vault
+    records: WalletRecords
+    sessions: SessionSettings = field(default_factory=SessionSettings)
+    #: ``None``: room for the sessions, and a few more.
+    pool: PoolBounds | None = None
+    attached: Sequence[Endpoint] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningHouse:
+    """The parts while they run."""
+
+    manager: WalletSessionManager
+    pool: WalletPool
+    daemon: MoneroDaemon
+    adopted: Adopted
+    metrics: CollectorRegistry
+
+
+class DaemonTip(TipSource):
+    """Asks the daemon for the end of the chain."""
+
+    def __init__(self, daemon: MoneroDaemon) -> None:
+        self._daemon = daemon
+
+    @override
+    async def tip(self) -> Tip:
+        """Return the daemon's top block. Raises MoneroError where it does not answer."""
+        info = await self._daemon.get_info()
+        return Tip(info.height, info.top_block_hash)
+
+
+@asynccontextmanager
+async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = None) -> AsyncIterator[RunningHouse]:
+    """Start the pool, adopt what an earlier run left, and open the session manager over it.
+
+    Raises:
+        AlreadyInUse: another service runs in this directory.
+
+    """
+    metrics = CollectorRegistry()
+    observers = [RpcMetrics(metrics).observe, *([observer] if observer else [])]
+    registry = Registry(house.run_directory)
+    with registry.owned():
+        async with Connections(_all(observers)) as connections:
+            around = Surroundings(connections, registry, house.vault)
+            daemon = daemon_client(connections, Endpoint(house.program.daemon_host, house.program.daemon_port))
+            pool = WalletPool(
+                house.program,
+                around,
+                house.pool or PoolBounds(maximum=3 * house.sessions.max_sessions + 6),
+                [AttachedServer.at(connections, endpoint) for endpoint in house.attached],
+            )
+            adopted = await adopt(pool, house.records)
+            async with pool:
+                opener = SessionOpener(pool, house.records, house.vault)
+                async with WalletSessionManager(opener, DaemonTip(daemon), house.sessions) as manager:
+                    manager.adopt(adopted.sessions)
+                    metrics.register(SessionCollector(manager.get_stats, pool.stats))
+                    yield RunningHouse(manager, pool, daemon, adopted, metrics)
+
+
+def configure_logging(*, level: int, as_json: bool) -> None:
+    """Send structured logs to standard error: lines for people, or JSON for programs."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
+        ],
+    )
+
+
+def _all(observers: Sequence[Callable[[CallRecord], None]]) -> CallObserver:
+    def observe(record: CallRecord) -> None:
+        for each in observers:
+            each(record)
+
+    return observe
