@@ -10,10 +10,11 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from escrowd.domain.errors import EscrowdError
 from escrowd.monero.transport import Connections
 from escrowd.testing.daemon_process import RegtestDaemon
 from escrowd.testing.funder import FUNDER_ADDRESS, FUNDER_FILE, FUNDER_PASSWORD, WORTHLESS_SEED
-from escrowd.testing.programs import find_program, version_line
+from escrowd.testing.programs import build_of, find_program, version_line
 from escrowd.testing.wallet_process import PATIENCE, start_wallet_process
 
 #: Tells people what takes long, in a few words.
@@ -72,11 +73,9 @@ async def prepared_chain(connections: Connections, progress: Progress | None = N
         RecipeFailed: the chain could not be prepared.
 
     """
-    version = await version_line(find_program("monerod"))
-    key = hashlib.sha256(f"{version}\n{RECIPE_VERSION}".encode()).hexdigest()[:16]
-    place = cache_directory() / key
+    version = await _version(find_program("monerod"))
+    place = cache_directory() / _short_hash(f"{version}\n{RECIPE_VERSION}")
     if not place.exists():
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with _locked(place.with_suffix(".lock")):
             if not place.exists():
                 await _prepare(place, connections, progress or _silent)
@@ -91,6 +90,22 @@ def cache_directory() -> Path:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _version(program: Path) -> str:
+    """Return the version line of a program, asked once for each build: every start of it takes a second of CPU.
+
+    (The programs of Monero measure the speed of the processor's clock before they do anything.)
+    """
+    note = cache_directory() / f"version-{_short_hash(build_of(program))}"
+    note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not note.exists():
+        _write(note, (await version_line(program)).encode())
+    return note.read_text(encoding="utf-8")
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 async def _prepare(place: Path, connections: Connections, progress: Progress) -> None:
@@ -151,9 +166,24 @@ async def _locked(path: Path) -> AsyncIterator[None]:
 def _copy(source: Path, target: Path) -> None:
     """Copy a file so that it is there whole or not at all."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = target.with_name(target.name + ".new")
-    shutil.copyfile(source, draft)
-    draft.rename(target)
+    with _draft_of(target) as draft:
+        shutil.copyfile(source, draft)
+
+
+def _write(target: Path, content: bytes) -> None:
+    with _draft_of(target) as draft:
+        draft.write_bytes(content)
+
+
+@contextmanager
+def _draft_of(target: Path) -> Iterator[Path]:
+    """Give a file to write that takes the place of ``target`` at the end of the block."""
+    draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}.new")
+    try:
+        yield draft
+        draft.rename(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _silent(_: str) -> None:

@@ -6,20 +6,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.results_wallet import Recipient
 from escrowd.monero.transport import Connections, Endpoint
+from escrowd.testing.abandoned import (
+    PREFIX,
+    daemon_directory,
+    end_leftovers,
+    remove_abandoned_labs,
+    run_directory,
+)
 from escrowd.testing.chain_cache import BLOCKS_AT_ONCE, Progress, has_chain, prepared_chain
-from escrowd.testing.daemon_process import RegtestDaemon, end_leftover_daemon
+from escrowd.testing.daemon_process import RegtestDaemon
 from escrowd.testing.funder import FUNDER_ADDRESS, Funder
-from escrowd.testing.wallet_process import PATIENCE, end_leftover_wallets, start_wallet_process
+from escrowd.testing.wallet_process import PATIENCE, start_wallet_process
 from escrowd.wallets.process import WalletProcess
 from escrowd.wallets.registry import Registry
-
-#: The names of the directories of labs, in the system's directory for temporary files.
-PREFIX: Final = "escrowd-lab-"
 
 
 class RegtestLab:
@@ -60,15 +64,16 @@ class RegtestLab:
             AlreadyInUse: another lab runs in ``keep_in``.
 
         """
+        await remove_abandoned_labs()
         async with AsyncExitStack() as closers:
             directory = keep_in or Path(closers.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
-            closers.enter_context(Registry(directory / "run").owned())
+            closers.enter_context(Registry(run_directory(directory)).owned())
             await end_leftovers(directory)
             connections = await closers.enter_async_context(Connections())
-            if not has_chain(directory / "daemon"):
-                chain = await prepared_chain(connections, progress)
-                chain.copy_to(directory / "daemon", directory / "funder")
-            daemon = RegtestDaemon(directory / "daemon", connections, notifies=notifies)
+            daemon_dir = daemon_directory(directory)
+            if not has_chain(daemon_dir):
+                (await prepared_chain(connections, progress)).copy_to(daemon_dir, directory / "funder")
+            daemon = RegtestDaemon(daemon_dir, connections, notifies=notifies)
             await closers.enter_async_context(daemon)
             yield cls(directory, connections, daemon, closers)
 
@@ -125,13 +130,7 @@ class RegtestLab:
         """
         files = wallet_dir or self.directory / "wallets" / str(next(self._numbers))
         process = await start_wallet_process(
-            self.connections, daemon or self.daemon_endpoint, files, self.directory / "run"
+            self.connections, daemon or self.daemon_endpoint, files, run_directory(self.directory)
         )
         self._closers.push_async_callback(process.end, PATIENCE)
         return process
-
-
-async def end_leftovers(directory: Path) -> None:
-    """End what a lab in this directory left running when it was killed."""
-    await end_leftover_wallets(directory / "run")
-    await end_leftover_daemon(directory / "daemon")

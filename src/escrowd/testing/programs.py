@@ -26,6 +26,12 @@ def find_program(name: str) -> Path:
     return Path(found).absolute()
 
 
+def build_of(program: Path) -> str:
+    """Return a text that changes when another build of a program is installed in its place."""
+    state = program.stat()
+    return f"{program}\n{state.st_size}\n{state.st_mtime_ns}"
+
+
 async def version_line(program: Path) -> str:
     """Return how a program of Monero names its version, such as ``Monero 'Fluorine Fermi' (v0.18.0.0-unknown)``."""
     process = await asyncio.create_subprocess_exec(

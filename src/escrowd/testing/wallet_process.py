@@ -45,4 +45,4 @@ async def end_leftover_wallets(run_dir: Path) -> None:
         if process is not None:
             await process.end(PATIENCE)
             process.close()
-        registry.remove(record.name)
+        registry.forget(record.name)
