@@ -16,6 +16,11 @@ def names_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
+def chains_in(cache: Path) -> list[Path]:
+    """Return the chains in a cache, also those that are no more than begun."""
+    return [path for path in cache.iterdir() if path.is_dir()]
+
+
 @pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a cache of our own, and a recipe that mines no more than it must."""
@@ -39,7 +44,7 @@ async def test_two_sessions_make_one_chain(lab: RegtestLab, empty_cache: Path) -
     assert chains[0] == chains[1]
     assert names_in(chains[0].directory) == COMPLETE
     assert sorted(bool(each) for each in said) == [False, True]
-    assert [path for path in empty_cache.iterdir() if path.is_dir()] == [chains[0].directory]
+    assert chains_in(empty_cache) == [chains[0].directory]
 
 
 async def test_making_that_breaks_off_leaves_nothing(lab: RegtestLab, empty_cache: Path) -> None:
@@ -51,7 +56,7 @@ async def test_making_that_breaks_off_leaves_nothing(lab: RegtestLab, empty_cach
     making.cancel()
     with pytest.raises(asyncio.CancelledError):
         await making
-    assert [path for path in empty_cache.iterdir() if path.is_dir()] == []
+    assert chains_in(empty_cache) == []
     assert left_behind() == before
 
 
