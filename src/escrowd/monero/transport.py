@@ -145,10 +145,10 @@ class HttpTransport:
         self._connections = connections
         self._refusals = refusals
         self._turn = asyncio.Semaphore(1) if one_at_a_time else None
-        self._middlewares: tuple[aiohttp.DigestAuthMiddleware, ...] = ()
+        self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
         if endpoint.login is not None:
             login = endpoint.login
-            self._middlewares = (aiohttp.DigestAuthMiddleware(login.username, login.password.reveal()),)
+            self._middlewares = (aiohttp.DigestAuthMiddleware(login.username, login.password.reveal()), _read_challenge)
 
     async def call(self, method: Method, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
         """Call the method and return its result, decoded and checked as ``result``.
@@ -251,6 +251,17 @@ def _concealed(kind: type, value: object) -> object:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise ValueError(f"no {kind.__name__}")
+
+
+async def _read_challenge(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Read a challenge to its end, so that the answer to it goes over the same connection.
+
+    Over another one, Monero's server would not know its nonce and would refuse a good login.
+    """
+    response = await handler(request)
+    if response.status == 401:
+        await response.read()
+    return response
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from escrowd.testing.fakes import ManualClock
 from escrowd.testing.lab import RegtestLab
 from escrowd.wallets.errors import SessionUnavailable, UnknownEscrow, WalletFileMissing
 from escrowd.wallets.session import Refresh
-from tests.regtest.wallets.conftest import Building, Calls, Opening
+from tests.wallet_fixtures import Building, Calls, Opening
 
 XMR = 10**12
 

@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,10 +6,6 @@ from aiohttp import web
 from escrowd.monero.errors import WALLET_REFUSALS
 from escrowd.monero.transport import CallRecord, Connections, HttpTransport
 from tests.unit.monero.http_server import Server
-
-# On Python 3.11 pytest-asyncio asks for the current event loop before it sets its own; asyncio then makes one that
-# nobody closes, and its ResourceWarning fails whichever test runs when it is collected. With this, none is made.
-asyncio.set_event_loop(None)
 
 
 @pytest.fixture
