@@ -1,0 +1,174 @@
+"""Shows the story: to people at a terminal, to readers of a log, and to programs."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TextIO
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
+
+from escrowd.demo.stage import Facts, Measured
+from escrowd.demo.story import Act, Reporter, Step
+
+_REFRESHES_PER_SECOND: Final = 10
+#: Columns that the tick and the blank after it take; what belongs to a step is indented so far.
+_INDENT: Final = 2
+
+
+class JsonLines(Reporter):
+    """One JSON object per line for each act that was played."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    @override
+    def begins(self, act: Act) -> None:
+        return None
+
+    @override
+    def says(self, what: str) -> None:
+        return None
+
+    @override
+    def ends(self, step: Step) -> None:
+        """Write the line at once, so that whoever reads a pipe sees it when it happens."""
+        line = {"name": step.name, "title": step.title, "seconds": round(step.seconds, 3), "facts": step.facts}
+        self._output.write(msgspec.json.encode(line).decode() + "\n")
+        self._output.flush()
+
+
+class Lines(Reporter):
+    """Plain lines that only ever grow, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @override
+    def begins(self, act: Act) -> None:
+        self._console.print(Text(f"{act.title} ..."))
+
+    @override
+    def says(self, what: str) -> None:
+        return None
+
+    @override
+    def ends(self, step: Step) -> None:
+        self._console.print(Padding(_seconds(step.seconds), (0, 0, 0, _INDENT)), _facts(step.facts))
+
+
+class Screen(Reporter):
+    """A live display: finished acts stay on the screen, the present one moves below them. Use :meth:`shown`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._act: Act | None = None
+        self._began = 0.0
+        self._activity = ""
+        self._stops = False
+        self._spinner = Spinner("dots", style="cyan")
+        self._tick = Text("+" if console.options.ascii_only else "✔", style="green")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Keep the present act moving on the screen until the end of the block."""
+        with Live(
+            get_renderable=self._present,
+            console=self._console,
+            refresh_per_second=_REFRESHES_PER_SECOND,
+            transient=True,
+        ):
+            yield
+
+    @override
+    def begins(self, act: Act) -> None:
+        self._act, self._began, self._activity = act, time.monotonic(), ""
+
+    @override
+    def says(self, what: str) -> None:
+        if not self._stops:
+            self._activity = what
+
+    def stops(self) -> None:
+        """Show that the story was interrupted and that its processes are being ended."""
+        self._activity, self._stops = "stopping: everything that was started is being ended", True
+
+    @override
+    def ends(self, step: Step) -> None:
+        self._act = None
+        heading = _heading(self._tick, Text(step.title, style="bold"), step.seconds)
+        self._console.print(heading, _facts(step.facts))
+
+    def _present(self) -> RenderableType:
+        if self._act is None:
+            return Text()
+        heading = _heading(self._spinner, Text(self._act.title, style="bold"), time.monotonic() - self._began)
+        activity = Text(self._activity or " ", style="dim", no_wrap=True, overflow="ellipsis")
+        return Group(heading, Padding(activity, (0, 0, 0, _INDENT)))
+
+
+def introduction() -> RenderableType:
+    """Say what is going to happen."""
+    return Text.assemble(
+        ("escrowd demo", "bold"),
+        ": the life of wallet sessions, on this machine alone\n",
+        ("Real monerod, real 2-of-3 wallets, a private chain. Takes about a minute.\n", "dim"),
+    )
+
+
+def conclusion(measured: Measured) -> RenderableType:
+    """Compare what was measured with opening wallets anew for each use, and say where to go next."""
+    opens = f"{min(measured.opens):.1f} to {max(measured.opens):.1f} s"
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Measured just now")
+    table.add_column("opening wallets anew", justify="right")
+    table.add_column("wallet sessions", justify="right", style="green")
+    table.add_row("one look at a balance", f"{opens} per wallet", _short(measured.look))
+    table.add_row("all nine wallets back after a crash", _short(measured.opening), _short(measured.adoption))
+    times = statistics.median(measured.opens) / measured.look
+    return Group(
+        Text(),
+        table,
+        Text.assemble(
+            ("\nSystems that open a wallet for each look usually wait 2 to 3 s for it. ", "dim"),
+            (f"Here a look is {times:.0f} times faster than an open.\n", "dim"),
+        ),
+        Text.assemble("Next: ", ("make test", "bold"), ", ", ("escrowd bench sessions", "bold"), ", docs/sessions.md"),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _heading(mark: RenderableType, title: Text, seconds: float) -> Table:
+    grid = Table.grid(expand=True)
+    grid.add_column(width=_INDENT)
+    grid.add_column(ratio=1)
+    grid.add_column(justify="right")
+    grid.add_row(mark, title, _seconds(seconds))
+    return grid
+
+
+def _facts(facts: Facts) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    # Folded where it is longer than the line: no digit of a transaction id may be lost.
+    grid.add_column(overflow="fold")
+    for name, fact in facts.items():
+        grid.add_row(name.replace("_", " "), Text(fact))
+    return Padding(grid, (0, 0, 0, _INDENT))
+
+
+def _seconds(seconds: float) -> Text:
+    return Text(f"{seconds:.1f} s", style="cyan")
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
