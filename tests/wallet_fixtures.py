@@ -1,4 +1,5 @@
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,6 +11,7 @@ from escrowd.bootstrap import RunningHouse, open_wallet_house
 from escrowd.monero.transport import CallRecord
 from escrowd.testing.house import LabHouse
 from escrowd.testing.lab import RegtestLab
+from escrowd.wallets.running import RunningProcess
 from escrowd.wallets.settings import AtExit, SessionSettings
 
 Building = Callable[[int], LabHouse]
@@ -27,6 +29,17 @@ class Calls:
 
     def since(self, before: Counter[str]) -> Counter[str]:
         return self.methods - before
+
+
+async def freeze(running: RunningProcess) -> None:
+    """Stop a process with SIGSTOP, and return when each of its threads has stopped.
+
+    The signal is taken by one thread; on a busy machine another one may go on for a while.
+    """
+    running.signal(signal.SIGSTOP)
+    threads = Path(f"/proc/{running.identity.pid}/task")
+    while any(stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in threads.glob("*/stat")):
+        await asyncio.sleep(0.001)
 
 
 @pytest.fixture
