@@ -29,8 +29,12 @@ def demo(
     console = Console(highlight=False)
     console.print(introduction())
     reporter, shown, on_interrupt = _reporter(console, is_alone=not verbose)
-    with shown:
-        measured = run_until_interrupted(tell(reporter), on_interrupt)
+    try:
+        with shown:
+            measured = run_until_interrupted(tell(reporter), on_interrupt)
+    except typer.Exit:
+        console.print("stopped: everything that was started has ended")
+        raise
     console.print(conclusion(measured))
 
 

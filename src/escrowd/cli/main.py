@@ -6,11 +6,13 @@ from typing import Annotated, Final
 import typer
 
 from escrowd import __version__
+from escrowd.cli.bench import bench_app
 from escrowd.cli.demo import demo
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 
 app = typer.Typer(name="escrowd", no_args_is_help=True, help="Self-hosted 2-of-3 multisig escrow for Monero.")
 app.command()(demo)
+app.add_typer(bench_app, name="bench")
 
 
 def run() -> None:

@@ -149,8 +149,7 @@ async def swap_a_wallet(stage: Stage) -> Facts:
     claim(stage.holder(escrow, role).identity != record.identity, "the right wallet is open in another process")
     return {
         "swapped": f"the {role}'s wallet, for one of {stage.name(stage.evicted)}",
-        "noticed_by": ", ".join(asked),
-        "calls_to_it": "none else",
+        "asked_of_it": f"only who it is: {', '.join(sorted(asked))}",
         "mended_in": f"{seconds:.1f} s",
         "balance": _xmr(DEPOSIT),
     }
@@ -196,8 +195,13 @@ async def close_everything(stage: Stage) -> Facts:
     claim(not left, "no wallet process and no record of one is left")
     stage.says("the chain ends")
     await stage.close()
-    claim(not stage.still_running(), "no process of this story still runs")
-    return {"wallets_saved": str(saved), "processes_ended": str(stage.seen), "processes_left": "0"}
+    left_running = stage.still_running()
+    claim(not left_running, "no process of this story still runs")
+    return {
+        "wallets_saved": str(saved),
+        "wallet_processes_ended": str(stage.seen),
+        "processes_left": str(len(left_running)),
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------
