@@ -72,9 +72,14 @@ async def _open_all(running: RunningHouse, escrows: Sequence[EscrowId], tell: Te
     what = f"opening {len(escrows)} sessions at once"
     tell(what, 0, len(escrows))
     opening = [asyncio.ensure_future(running.manager.get_or_create_session(escrow)) for escrow in escrows]
-    for done, each in enumerate(asyncio.as_completed(opening), 1):
-        await each
-        tell(what, done, len(escrows))
+    try:
+        for done, each in enumerate(asyncio.as_completed(opening), 1):
+            await each
+            tell(what, done, len(escrows))
+    finally:
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
 
 
 def _wallet_processes(running: RunningHouse) -> list[psutil.Process]:
