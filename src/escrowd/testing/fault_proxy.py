@@ -10,7 +10,6 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -60,7 +59,6 @@ class FaultProxy:
         self._released = asyncio.Event()
         self._holding = asyncio.Event()
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._port = 0
 
@@ -73,12 +71,12 @@ class FaultProxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        accepting, self._accepting = self._accepting, None
-        tasks = [task for task in (accepting, *self._connections) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         self._unbind()
+        connections = tuple(self._connections)
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+        await asyncio.sleep(0)  # their sockets close in the next turn of the loop
 
     @property
     def endpoint(self) -> Endpoint:
@@ -122,47 +120,42 @@ class FaultProxy:
 
     def _unbind(self) -> None:
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
     def _listen(self) -> None:
-        assert self._listener is not None, "a proxy is used inside 'async with' only"  # noqa: S101
+        if self._listener is None:
+            raise RuntimeError("a FaultProxy is used inside 'async with' only")
         self._listener.listen(128)
-        self._accepting = asyncio.create_task(self._accept(self._listener))
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     def _refuse(self) -> None:
-        if self._accepting is not None:
-            self._accepting.cancel()
-            self._accepting = None
         for task in self._connections:
             task.cancel()
         # A socket that is bound and does not listen keeps the port ours and refuses connections for real.
         self._unbind()
         self._bind()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            client, _ = await loop.sock_accept(listener)
-            stream = _Stream(*await asyncio.open_connection(sock=client, limit=LONGEST_HEAD))
-            task = asyncio.create_task(self._serve(stream))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-            # A task that is cancelled before its first step never comes to closing it.
-            task.add_done_callback(partial(_close_at_end, stream.writer))
-
-    async def _serve(self, client: "_Stream") -> None:
-        server: _Stream | None = None
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            server = _Stream(*await asyncio.open_connection(self._target.host, self._target.port, limit=LONGEST_HEAD))
+            client, _ = listener.accept()
+        except OSError:
+            return  # it has gone again
+        connection = _Connection(client)
+        task = asyncio.create_task(self._serve(connection))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        # Not in the task itself: one that is cancelled before its first step never comes to it.
+        task.add_done_callback(connection.close)
+
+    async def _serve(self, connection: "_Connection") -> None:
+        try:
+            client, server = await connection.open(self._target)
             while await self._exchange(client, server):
                 pass
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return  # one side has gone; the other is told by closing it
-        finally:
-            await _close(client.writer)
-            if server is not None:
-                await _close(server.writer)
 
     # --- one request and its reply ------------------------------------------------------------------------------------
 
@@ -218,6 +211,27 @@ class _Stream:
     writer: asyncio.StreamWriter
 
 
+@dataclass(slots=True)
+class _Connection:
+    """A client and, on its behalf, the server."""
+
+    accepted: socket.socket
+    client: _Stream | None = None
+    server: _Stream | None = None
+
+    async def open(self, target: Endpoint) -> tuple[_Stream, _Stream]:
+        self.client = _Stream(*await asyncio.open_connection(sock=self.accepted, limit=LONGEST_HEAD))
+        self.server = _Stream(*await asyncio.open_connection(target.host, target.port, limit=LONGEST_HEAD))
+        return self.client, self.server
+
+    def close(self, _: object) -> None:
+        if self.client is None:
+            self.accepted.close()
+        for side in (self.client, self.server):
+            if side is not None:
+                side.writer.close()
+
+
 @dataclass(frozen=True, slots=True)
 class _Message:
     head: bytes
@@ -248,13 +262,3 @@ async def _read_message(reader: asyncio.StreamReader) -> _Message:
         if name.strip().lower() == b"content-length":
             length = int(value)
     return _Message(head, await reader.readexactly(length))
-
-
-def _close_at_end(writer: asyncio.StreamWriter, _: asyncio.Task[None]) -> None:
-    writer.close()
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()

@@ -1,6 +1,7 @@
 import asyncio
+import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
@@ -123,6 +124,26 @@ async def test_closes_with_a_call_under_way(scene: Scene) -> None:
         await proxy.__aexit__(None, None, None)
         with pytest.raises(OutcomeUnknown):
             await call
+
+
+async def test_leaves_no_socket_open(recwarn: pytest.WarningsRecorder) -> None:
+    """A proxy that closes or refuses at any moment of a connection leaves no socket open."""
+    server = CountingServer()
+    async with served(server) as target:
+        for turns in range(24):
+            async with FaultProxy(target, Fault.DROP_REPLY) as proxy:
+                reader, writer = await asyncio.open_connection(LOOPBACK, proxy.endpoint.port)
+                writer.write(b"POST /pop_blocks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                if turns % 2:
+                    proxy.fault = Fault.REFUSE
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+            await asyncio.sleep(0)
+        gc.collect()
+    assert [str(each.message) for each in recwarn if issubclass(each.category, ResourceWarning)] == []
 
 
 async def test_challenge_for_a_login_passes(lab: RegtestLab) -> None:
