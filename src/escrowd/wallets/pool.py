@@ -67,7 +67,8 @@ class WalletPool:
         self._attached = tuple(attached)
         self._reserve: list[WalletServer] = list(attached)
         self._in_use: set[WalletServer] = set()
-        self._quarantine: list[WalletServer] = []
+        self._quarantine: list[AttachedServer] = []
+        self._checking = asyncio.Lock()
         self._starting = 0
         self._started = 0
         self._lost = 0
@@ -137,12 +138,20 @@ class WalletPool:
 
     async def check_reserve(self) -> None:
         """Ask every process in reserve whether it is well; end those that are not, and fill up to the minimum."""
-        for server in [*self._reserve, *self._quarantine]:
-            await self._check(server)
-        while len(self._reserve) < self.bounds.minimum and self._running < self.bounds.maximum:
-            server = await self._start_one()
-            self._in_use.discard(server)
-            self._reserve.append(server)
+        async with self._checking:
+            for server in tuple(self._reserve):
+                # It stays where it is meanwhile; whoever takes it now may keep it.
+                if not await self._answers(server) and server in self._reserve:
+                    self._reserve.remove(server)
+                    await self._bury(server)
+            for attached in tuple(self._quarantine):
+                if await self._is_clean(attached):
+                    self._quarantine.remove(attached)
+                    self._reserve.append(attached)
+            while len(self._reserve) < self.bounds.minimum and self._running < self.bounds.maximum:
+                server = await self._start_one()
+                self._in_use.discard(server)
+                self._reserve.append(server)
 
     def stats(self) -> PoolStats:
         """Count the processes."""
@@ -176,41 +185,25 @@ class WalletPool:
             self._quarantine.append(server)
         await server.end(patience)
 
-    async def _check(self, server: WalletServer) -> None:
-        place = next((place for place in (self._reserve, self._quarantine) if server in place), None)
-        if place is None:
-            return  # handed out meanwhile
-        place.remove(server)
-        self._in_use.add(server)  # nobody else may take it while it is asked
-        try:
-            is_well = await self._is_well(server)
-        except asyncio.CancelledError:
-            self._reserve.append(server)
-            raise
-        finally:
-            self._in_use.discard(server)
-        if is_well:
-            self._reserve.append(server)
-        else:
-            await self._bury(server)
-
-    async def _is_well(self, server: WalletServer) -> bool:
-        """Ask a process in reserve; an attached one that answers and holds no wallet is well again."""
-        if not server.is_alive:
+    async def _answers(self, server: WalletServer) -> bool:
+        """Ask a process in reserve whether it is well."""
+        if not server.is_trusted:
             return False
         try:
             async with asyncio.timeout(self.bounds.check_timeout):
-                if isinstance(server, AttachedServer):
-                    return await self._is_clean(server)
                 await server.client.get_version()
         except (MoneroError, TimeoutError):
             return False
-        return server.fault is None
+        return True
 
     async def _is_clean(self, server: AttachedServer) -> bool:
-        """Close whatever is open in an attached server. Its calls run in order, so an answer means that none runs."""
-        with suppress(NoWalletOpen):
-            await server.client.close_wallet()
+        """Close whatever is open in a condemned server. Its calls run in order, so an answer means that none runs."""
+        try:
+            async with asyncio.timeout(self.bounds.check_timeout):
+                with suppress(NoWalletOpen):
+                    await server.client.close_wallet()
+        except (MoneroError, TimeoutError):
+            return False
         server.hold(None)
         server.fault = None
         return True

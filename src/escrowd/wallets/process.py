@@ -152,9 +152,11 @@ class WalletProcess(WalletServer):
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT
         while True:
             try:
-                await self.client.get_version()
+                # Briefly: on a port that somebody else took, a stranger may listen and never answer.
+                async with asyncio.timeout(1.0):
+                    await self.client.get_version()
                 await self.client.set_auto_refresh(enabled=False)
-            except MoneroError as error:
+            except (MoneroError, TimeoutError) as error:
                 if not self.is_alive:
                     raise ProcessNotStarted(f"monero-wallet-rpc ended at its start: {self._last_words()}") from error
                 if asyncio.get_running_loop().time() > deadline:
