@@ -2,8 +2,6 @@
 
 import logging
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
@@ -12,7 +10,8 @@ from rich.console import Console
 from escrowd.bootstrap import configure_logging
 from escrowd.cli.interruption import run_until_interrupted
 from escrowd.demo.display import JsonLines, Lines, Screen, conclusion, introduction
-from escrowd.demo.story import Reporter, tell
+from escrowd.demo.stage import Measured
+from escrowd.demo.story import tell
 
 
 def demo(
@@ -28,10 +27,10 @@ def demo(
         return
     console = Console(highlight=False)
     console.print(introduction())
-    reporter, shown, on_interrupt = _reporter(console, is_alone=not verbose)
+    # Log lines would tear a live display apart.
+    is_live = console.is_terminal and not verbose
     try:
-        with shown:
-            measured = run_until_interrupted(tell(reporter), on_interrupt)
+        measured = _tell_live(console) if is_live else run_until_interrupted(tell(Lines(console)), _say_stopping)
     except typer.Exit:
         console.print("stopped: everything that was started has ended")
         raise
@@ -41,12 +40,14 @@ def demo(
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _reporter(console: Console, *, is_alone: bool) -> tuple[Reporter, AbstractContextManager[None], Callable[[], None]]:
-    """Choose how to show the story. Log lines would tear a live display apart, so that one wants to be alone."""
-    if not (console.is_terminal and is_alone):
-        return Lines(console), nullcontext(), _say_stopping
+def _tell_live(console: Console) -> Measured:
     screen = Screen(console)
-    return screen, screen.shown(), screen.stops
+
+    async def told() -> Measured:
+        async with screen.shown():
+            return await tell(screen)
+
+    return run_until_interrupted(told(), screen.stops)
 
 
 def _say_stopping() -> None:

@@ -1,5 +1,6 @@
 """The acts of the story. Each does one thing, checks its own claim, and returns what it saw."""
 
+import asyncio
 import statistics
 import time
 from typing import Final
@@ -11,6 +12,7 @@ from escrowd.domain.parties import WalletRole
 from escrowd.testing.chain_cache import BLOCKS
 from escrowd.testing.house import open_sessions
 from escrowd.wallets.errors import ProcessLost
+from escrowd.wallets.pool import PoolBounds
 from escrowd.wallets.process import WalletProcess
 from escrowd.wallets.registry import ProcessRecord
 from escrowd.wallets.running import RunningProcess
@@ -23,6 +25,8 @@ DEPOSIT: Final = 3 * PICONERO_PER_XMR // 2
 DEPTH: Final = 10
 #: How often the balance is looked at.
 LOOKS: Final = 10
+#: Seconds that the service gets to fill up its reserve of wallet processes.
+REST_TIMEOUT: Final = 60.0
 #: The wallets of the sessions that may be open at the same time.
 WALLETS: Final = MAX_SESSIONS * len(WalletRole)
 
@@ -161,7 +165,8 @@ async def kill_the_service(stage: Stage) -> Facts:
     held = {record.identity for record in stage.holders}
     await stage.stop_service()
     async with stage.house.service(0) as service:
-        claim(len(held) == WALLETS, f"{WALLETS} wallets are open when the service is killed")
+        await _until_at_rest(stage)
+        claim({record.identity for record in stage.holders} == held, "the wallets are open when the service is killed")
         await service.kill()
     mark = len(stage.calls)
     stage.says("the next start of the service")
@@ -229,6 +234,18 @@ async def _kill(record: ProcessRecord) -> None:
         raise ProcessLost(f"wallet process {record.name} ended by itself")
     await running.kill()
     running.close()
+
+
+async def _until_at_rest(stage: Stage) -> None:
+    """Wait until the service has filled up its reserve of processes, so that it is not killed amid starting one.
+
+    That is a story of its own: the unfinished process would hold on to the service's directory for a moment.
+    """
+    wanted = PoolBounds().minimum
+    deadline = time.monotonic() + REST_TIMEOUT
+    while sum(record.holding is None and record.identity is not None for record in stage.registry.records()) < wanted:
+        claim(time.monotonic() < deadline, f"the service keeps {wanted} processes in reserve")
+        await asyncio.sleep(0.02)
 
 
 async def _open_another_wallet(stage: Stage, record: ProcessRecord) -> None:

@@ -1,9 +1,10 @@
 """Shows the story: to people at a terminal, to readers of a log, and to programs."""
 
+import asyncio
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, TextIO
 
 import msgspec
@@ -18,7 +19,8 @@ from typing_extensions import override
 from escrowd.demo.stage import Facts, Measured
 from escrowd.demo.story import Act, Reporter, Step
 
-_REFRESHES_PER_SECOND: Final = 10
+#: Seconds between two frames of the live display.
+_REFRESH_INTERVAL: Final = 0.1
 #: Columns that the tick and the blank after it take; what belongs to a step is indented so far.
 _INDENT: Final = 2
 
@@ -61,7 +63,7 @@ class Lines(Reporter):
 
     @override
     def ends(self, step: Step) -> None:
-        self._console.print(Padding(_seconds(step.seconds), (0, 0, 0, _INDENT)), _facts(step.facts))
+        self._console.print(_indented(_seconds(step.seconds)), _facts(step.facts))
 
 
 class Screen(Reporter):
@@ -74,45 +76,54 @@ class Screen(Reporter):
         self._activity = ""
         self._stops = False
         self._spinner = Spinner("dots", style="cyan")
+        # Without its own thread: one that draws while another prints a finished act was seen to tear lines apart.
+        self._live = Live(get_renderable=self._present, console=console, auto_refresh=False, transient=True)
         self._tick = Text("+" if console.options.ascii_only else "✔", style="green")
 
-    @contextmanager
-    def shown(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
         """Keep the present act moving on the screen until the end of the block."""
-        with Live(
-            get_renderable=self._present,
-            console=self._console,
-            refresh_per_second=_REFRESHES_PER_SECOND,
-            transient=True,
-        ):
-            yield
+        with self._live:
+            moving = asyncio.create_task(self._keep_moving())
+            try:
+                yield
+            finally:
+                moving.cancel()
+                await asyncio.gather(moving, return_exceptions=True)
 
     @override
     def begins(self, act: Act) -> None:
         self._act, self._began, self._activity = act, time.monotonic(), ""
+        self._live.refresh()
 
     @override
     def says(self, what: str) -> None:
         if not self._stops:
             self._activity = what
 
-    def stops(self) -> None:
-        """Show that the story was interrupted and that its processes are being ended."""
-        self._activity, self._stops = "stopping: everything that was started is being ended", True
-
     @override
     def ends(self, step: Step) -> None:
         self._act = None
+        self._live.refresh()
         heading = _heading(self._tick, Text(step.title, style="bold"), step.seconds)
         self._console.print(heading, _facts(step.facts))
+
+    def stops(self) -> None:
+        """Show that the story was interrupted and that its processes are being ended."""
+        self._activity, self._stops = "stopping: everything that was started is being ended", True
+        self._live.refresh()
+
+    async def _keep_moving(self) -> None:
+        while True:
+            self._live.refresh()
+            await asyncio.sleep(_REFRESH_INTERVAL)
 
     def _present(self) -> RenderableType:
         if self._act is None:
             return Text()
         heading = _heading(self._spinner, Text(self._act.title, style="bold"), time.monotonic() - self._began)
         activity = Text(self._activity or " ", style="dim", no_wrap=True, overflow="ellipsis")
-        # Not filled up to the width: the "^C" that a terminal echoes would wrap and shift the next frame.
-        return Group(heading, Padding(activity, (0, 0, 0, _INDENT), expand=False))
+        return Group(heading, _indented(activity))
 
 
 def introduction() -> RenderableType:
@@ -160,7 +171,12 @@ def _facts(facts: Facts) -> RenderableType:
     grid.add_column(overflow="fold")
     for name, fact in facts.items():
         grid.add_row(name.replace("_", " "), Text(fact))
-    return Padding(grid, (0, 0, 0, _INDENT))
+    return _indented(grid)
+
+
+def _indented(content: RenderableType) -> RenderableType:
+    # Not filled up to the width: the "^C" that a terminal echoes behind it would wrap and shift the next frame.
+    return Padding(content, (0, 0, 0, _INDENT), expand=False)
 
 
 def _seconds(seconds: float) -> Text:

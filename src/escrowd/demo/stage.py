@@ -16,10 +16,10 @@ from escrowd.monero.transport import CallRecord
 from escrowd.testing.house import LabHouse
 from escrowd.testing.lab import RegtestLab
 from escrowd.testing.left_behind import left_behind
-from escrowd.testing.wallet_process import end_leftover_wallets
+from escrowd.testing.wallet_process import PATIENCE, end_leftover_wallets
 from escrowd.testing.wallet_sets import WalletSet
 from escrowd.wallets.registry import ProcessRecord, Registry
-from escrowd.wallets.running import ProcessIdentity
+from escrowd.wallets.running import ProcessIdentity, RunningProcess
 from escrowd.wallets.settings import AtExit, SessionSettings
 
 PartT = TypeVar("PartT")
@@ -145,7 +145,7 @@ class Stage:
         finally:
             try:
                 if self._house is not None:
-                    await end_leftover_wallets(self.registry.directory)
+                    await _end_wallets(self.registry)
             finally:
                 await self._lab_closer.aclose()
 
@@ -217,6 +217,16 @@ class Stage:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _end_wallets(registry: Registry) -> None:
+    """End the wallet processes that nobody will adopt, also one whose service was killed before it was recorded."""
+    await end_leftover_wallets(registry.directory)
+    for identity in registry.unknown_processes():
+        process = RunningProcess.grip(identity)
+        if process is not None:
+            await process.end(PATIENCE)
+            process.close()
 
 
 def _there(part: PartT | None) -> PartT:
