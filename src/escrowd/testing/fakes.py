@@ -122,6 +122,8 @@ class FakeOpener:
         if self.open_fails is not None:
             for role in faults:
                 session.wallets.pop(role, None)
+            if not session.wallets:
+                self.open_now.discard(session.escrow)
             raise self.open_fails
         for role in faults:
             session.wallets[role] = OpenWallet(session.records[role], FakeServer(f"{session.escrow}-{role}-again"))
