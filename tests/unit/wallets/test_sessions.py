@@ -1,58 +1,20 @@
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
-from escrowd.monero.errors import WalletNotSaved
-from escrowd.testing.fakes import FakeOpener, FakeServer, FixedTip, ManualClock, fake_session
+from escrowd.testing.fakes import FakeOpener, ManualClock, fake_session
 from escrowd.wallets.errors import (
-    ManagerClosed,
-    ProcessLost,
     RoleNotHosted,
     SessionUnavailable,
     StaleLease,
     TooManyWaiting,
-    WalletFileMissing,
 )
 from escrowd.wallets.plan import Phase
-from escrowd.wallets.sessions import REPAIRS_PER_LEASE, WalletSessionManager
 from escrowd.wallets.settings import AtExit, SessionSettings, sessions_that_fit_in_memory
-
-A, B, C = (EscrowId(f"esc_{letter}") for letter in "abc")
-DISK_FULL = WalletNotSaved("close_wallet", -1, "disk full")
-
-Managing = Callable[..., AbstractAsyncContextManager[WalletSessionManager]]
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def opener() -> FakeOpener:
-    return FakeOpener()
-
-
-@pytest.fixture
-def managing(opener: FakeOpener, clock: ManualClock) -> Managing:
-    @asynccontextmanager
-    async def make(**settings: float | AtExit) -> AsyncIterator[WalletSessionManager]:
-        defaults: dict[str, float | AtExit] = {"max_sessions": 2, "lease_timeout": 1, "stop_patience": 0.1}
-        made = SessionSettings(**(defaults | settings))  # type: ignore[arg-type] # names and types are the test's
-        async with WalletSessionManager(opener, FixedTip(), made, clock) as manager:
-            yield manager
-
-    return make
-
-
-async def settle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+from tests.unit.wallets.conftest import A, B, Managing, settle
 
 
 async def test_thirty_two_callers_open_a_session_once(managing: Managing, opener: FakeOpener) -> None:
@@ -202,160 +164,6 @@ async def test_lifetimes_are_spread(managing: Managing) -> None:
         assert all(50 <= seconds <= 100 for seconds in left)
 
 
-async def test_failed_opening_reaches_everyone_who_waits(managing: Managing, opener: FakeOpener) -> None:
-    """When wallets do not open, each who waits for them gets the reason, and the next request tries again."""
-    async with managing() as manager:
-        opener.open_fails = WalletFileMissing("no such file")
-        failures = await asyncio.gather(*(manager.get_or_create_session(A) for _ in range(3)), return_exceptions=True)
-        assert [type(failure) for failure in failures] == [WalletFileMissing] * 3
-        assert manager.get_stats().active == 0
-        opener.open_fails = None
-        await manager.get_or_create_session(A)
-        assert opener.opened == {A: 2}
-
-
-async def test_broken_wallet_is_repaired_by_the_next_lease(managing: Managing, opener: FakeOpener) -> None:
-    """A wallet that fails its verification is opened again, without the caller noticing."""
-    session = fake_session(A)
-    server = session.wallets[WalletRole.VENDOR].server
-    assert isinstance(server, FakeServer)
-    async with managing() as manager:
-        manager.adopt([session])
-        server.condemn("killed")
-        async with manager.lease(A) as lease:
-            assert lease.roles == tuple(WalletRole)
-        assert opener.repaired == {A: 1}
-        assert session.wallets[WalletRole.VENDOR].server is not server
-        assert manager.get_stats().counters.repairs == 1
-
-
-async def test_wallet_that_stays_broken_is_not_repaired_forever(
-    managing: Managing, opener: FakeOpener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a few repairs in vain the caller gets the fault."""
-
-    async def verify(self: FakeServer) -> None:
-        raise ProcessLost("killed again")
-
-    monkeypatch.setattr(FakeServer, "verify", verify)
-    async with managing() as manager:
-        with pytest.raises(ProcessLost, match="killed again"):
-            await manager.get_or_create_session(A)
-        await settle()
-        assert opener.repaired == {A: REPAIRS_PER_LEASE + 1}
-        assert manager.get_stats().leased == 0
-
-
-async def test_failed_repair_keeps_the_wallets_that_are_well(managing: Managing, opener: FakeOpener) -> None:
-    """When a broken wallet cannot be opened again, the other two stay open and the next lease tries again."""
-    session = fake_session(A)
-    server = session.wallets[WalletRole.BUYER].server
-    assert isinstance(server, FakeServer)
-    async with managing() as manager:
-        manager.adopt([session])
-        server.condemn("killed")
-        opener.open_fails = ProcessLost("cannot start")
-        with pytest.raises(ProcessLost, match="cannot start"):
-            await manager.get_or_create_session(A)
-        assert set(session.wallets) == {WalletRole.VENDOR, WalletRole.ARBITER}
-        opener.open_fails = None
-        await manager.get_or_create_session(A)
-        assert set(session.wallets) == set(WalletRole)
-
-
-async def test_hanging_wallet_counts_as_broken(
-    managing: Managing, opener: FakeOpener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A wallet that does not say in time who it is, is replaced."""
-    session = fake_session(A)
-    hanging = session.wallets[WalletRole.BUYER].server
-
-    async def hang() -> None:
-        await asyncio.sleep(60)
-
-    monkeypatch.setattr(hanging, "verify", hang)
-    async with managing(check_timeout=0.01) as manager:
-        manager.adopt([session])
-        await manager.get_or_create_session(A)
-        assert opener.repaired == {A: 1}
-
-
-async def test_session_that_cannot_be_saved_stays_open(
-    managing: Managing, opener: FakeOpener, clock: ManualClock
-) -> None:
-    """A full disk keeps a session open; it is neither lost nor in the way of its next use."""
-    async with managing(max_sessions=1, save_retry=60) as manager:
-        await manager.get_or_create_session(A)
-        opener.close_fails = DISK_FULL
-        with pytest.raises(WalletNotSaved, match="disk full"):
-            await manager.close_session(A)
-        with pytest.raises(SessionUnavailable):
-            await manager.get_or_create_session(B, timeout=0.01)
-        await manager.get_or_create_session(A)
-        assert manager.get_stats().counters.save_failures == 1
-        opener.close_fails = None
-        clock.advance(60)
-        await manager.get_or_create_session(B)
-        assert opener.closed == {A: 1}
-
-
-async def test_unsaved_session_makes_room_for_another_victim(managing: Managing, opener: FakeOpener) -> None:
-    """When the least recently used session cannot be saved, the next one is evicted instead."""
-    async with managing(max_sessions=2) as manager:
-        await manager.get_or_create_session(A)
-        opener.close_fails = DISK_FULL
-        with pytest.raises(WalletNotSaved):
-            await manager.close_session(A)
-        opener.close_fails = None
-        await manager.get_or_create_session(B)
-        await manager.get_or_create_session(C)
-        assert opener.closed == {B: 1}
-
-
-async def test_closing_waits_for_the_lease(managing: Managing, opener: FakeOpener) -> None:
-    """A session is closed as soon as its holder returns it, not before."""
-    async with managing() as manager:
-        async with manager.lease(A):
-            closing = asyncio.create_task(manager.close_session(A))
-            await settle()
-            assert not closing.done()
-        await closing
-        assert opener.closed == {A: 1}
-        assert manager.get_stats().active == 0
-
-
-async def test_closing_a_session_that_is_never_returned_gives_up(managing: Managing, opener: FakeOpener) -> None:
-    """Closing gives up after its time, and then does not close the session behind its holder's back."""
-    async with managing() as manager:
-        async with manager.lease(A):
-            with pytest.raises(SessionUnavailable, match="is leased"):
-                await manager.close_session(A, timeout=0.01)
-        await settle()
-        assert opener.closed == {}
-
-
-async def test_closing_what_is_not_open_does_nothing(managing: Managing, opener: FakeOpener) -> None:
-    """Closing a session that is not there is no error."""
-    async with managing() as manager:
-        await manager.close_session(A)
-    assert opener.closed == {}
-
-
-async def test_closing_while_opening_closes_after_opening(managing: Managing, opener: FakeOpener) -> None:
-    """A session that is told to close while it opens is closed when it is open."""
-    opener.gate.clear()
-    async with managing() as manager:
-        opening = asyncio.create_task(manager.get_or_create_session(A, timeout=0.05))
-        await settle()
-        closing = asyncio.create_task(manager.close_session(A))
-        await settle()
-        opening.cancel()
-        opener.gate.set()
-        await closing
-        assert opener.closed == {A: 1}
-        assert opening.cancelled()
-
-
 async def test_callers_cancelled_at_any_step_leak_nothing(managing: Managing, opener: FakeOpener) -> None:
     """Whenever a caller is cancelled, no lease stays out, nobody waits, and the session can be had again."""
 
@@ -380,46 +188,6 @@ async def test_callers_cancelled_at_any_step_leak_nothing(managing: Managing, op
                 assert (stats.leased, stats.waiting) == (0, 0), f"cancelled after {steps} steps"
                 await manager.get_or_create_session(A, timeout=0.5)
         assert opener.most_open == 1
-
-
-async def test_stopping_leaves_sessions_for_adoption(managing: Managing, opener: FakeOpener) -> None:
-    """By default the end of the service saves the wallets and leaves them open."""
-    async with managing() as manager:
-        await manager.get_or_create_session(A)
-    assert (opener.left, opener.closed) == ({A: 1}, {})
-    with pytest.raises(ManagerClosed):
-        await manager.get_or_create_session(A)
-
-
-async def test_stopping_closes_sessions_if_told_to(managing: Managing, opener: FakeOpener) -> None:
-    """With that setting the end of the service closes every wallet."""
-    async with managing(at_exit=AtExit.CLOSE) as manager:
-        await manager.get_or_create_session(A)
-        await manager.get_or_create_session(B)
-    assert (opener.left, opener.closed) == ({}, {A: 1, B: 1})
-
-
-async def test_stopping_refuses_those_who_wait(managing: Managing) -> None:
-    """Who waits for a lease when the service stops is told so."""
-    async with managing(max_sessions=1) as manager:
-        async with manager.lease(A):
-            waiting = asyncio.create_task(manager.get_or_create_session(B))
-            await settle()
-            stopping = asyncio.create_task(manager.__aexit__(None, None, None))
-            await settle()
-        await stopping
-        with pytest.raises(ManagerClosed):
-            await waiting
-
-
-async def test_adopted_sessions_beyond_the_capacity_are_closed(managing: Managing, opener: FakeOpener) -> None:
-    """More sessions than may be open are closed after adoption."""
-    async with managing(max_sessions=2) as manager:
-        manager.adopt([fake_session(escrow) for escrow in (A, B, C)])
-        await settle()
-        assert manager.get_stats().active == 2
-        assert manager.get_stats().counters.adoptions == 3
-        assert sum(opener.closed.values()) == 1
 
 
 async def test_stats_tell_hits_from_misses(managing: Managing, clock: ManualClock) -> None:
