@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-import msgspec
 import psutil
 
 from escrowd.domain.errors import EscrowdError, Fault, Retry
@@ -16,7 +15,7 @@ from escrowd.monero.transport import Connections, Endpoint
 from escrowd.testing import left_behind
 from escrowd.testing.ports import LOOPBACK, free_ports
 from escrowd.testing.programs import find_program
-from escrowd.wallets.running import ProcessIdentity, RunningProcess
+from escrowd.wallets.running import RunningProcess
 
 #: Seconds until a fresh daemon must answer. Measured: 1 s; the rest is for a machine that is busy.
 START_TIMEOUT: Final = 60.0
@@ -26,8 +25,6 @@ PATIENCE: Final = 20.0
 PORT_TRIES: Final = 5
 #: Each open wallet keeps a connection or two. The default of monerod is 25 from one address.
 MOST_CONNECTIONS: Final = 4000
-#: In the data directory: which process runs there.
-IDENTITY_FILE: Final = "monerod.process.json"
 
 
 class DaemonNotStarted(EscrowdError):
@@ -133,7 +130,6 @@ class RegtestDaemon:
         output = self.data_dir / "monerod.out"
         output.unlink(missing_ok=True)
         self._process = RunningProcess.spawn(self._command(program), _environment(self.data_dir), output)
-        (self.data_dir / IDENTITY_FILE).write_bytes(msgspec.json.encode(self._process.identity))
         left_behind.note(self._process.identity)
         self._rpc = daemon_client(self._connections, self.endpoint)
 
@@ -204,18 +200,6 @@ class RegtestDaemon:
         if self._ports is None:
             raise RuntimeError("a RegtestDaemon is used inside 'async with' only")
         return self._ports
-
-
-async def end_leftover_daemon(data_dir: Path) -> None:
-    """End the daemon that an earlier run left behind in this directory, if there is one."""
-    try:
-        identity = msgspec.json.decode((data_dir / IDENTITY_FILE).read_bytes(), type=ProcessIdentity)
-    except (OSError, msgspec.DecodeError):
-        return
-    process = RunningProcess.grip(identity)
-    if process is not None:
-        await process.end(PATIENCE)
-        process.close()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

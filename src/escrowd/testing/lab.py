@@ -66,9 +66,10 @@ class RegtestLab:
         """
         await remove_abandoned_labs()
         async with AsyncExitStack() as closers:
-            directory = keep_in or Path(closers.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
+            directory = _place(keep_in, closers)
             closers.enter_context(Registry(run_directory(directory)).owned())
             await end_leftovers(directory)
+            closers.push_async_callback(end_leftovers, directory)
             connections = await closers.enter_async_context(Connections())
             daemon_dir = daemon_directory(directory)
             if not has_chain(daemon_dir):
@@ -134,3 +135,11 @@ class RegtestLab:
         )
         self._closers.push_async_callback(process.end, PATIENCE)
         return process
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _place(keep_in: Path | None, closers: AsyncExitStack) -> Path:
+    # Absolute: the command lines of processes name it, and are searched for it.
+    return (keep_in or Path(closers.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))).absolute()

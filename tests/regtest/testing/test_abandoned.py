@@ -6,13 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from escrowd.testing.abandoned import daemon_directory, remove_abandoned_labs, run_directory
-from escrowd.testing.daemon_process import IDENTITY_FILE
+from escrowd.testing.abandoned import processes_in, remove_abandoned_labs
 from escrowd.testing.lab import RegtestLab
-from escrowd.wallets.registry import Registry
+from escrowd.testing.wallet_process import start_wallet_process
 from escrowd.wallets.running import ProcessIdentity
 
 SCRIPT = """
@@ -55,13 +53,6 @@ async def running_lab(temporary: Path, *arguments: str) -> AsyncIterator[tuple[P
         await process.communicate()
 
 
-def processes_of(directory: Path) -> list[ProcessIdentity]:
-    """Return the daemon and the wallet processes of a lab that run."""
-    daemon = msgspec.json.decode((daemon_directory(directory) / IDENTITY_FILE).read_bytes(), type=ProcessIdentity)
-    wallets = [record.identity for record in Registry(run_directory(directory)).records()]
-    return [each for each in (daemon, *wallets) if each is not None and ProcessIdentity.of(each.pid) == each]
-
-
 def running(identities: list[ProcessIdentity]) -> list[ProcessIdentity]:
     """Return those of the processes that still run."""
     return [each for each in identities if ProcessIdentity.of(each.pid) == each]
@@ -76,7 +67,7 @@ async def test_killed_lab_is_cleared_away(tmp_path: Path, monkeypatch: pytest.Mo
     """What a lab that was killed left behind is ended and removed; one that still lives is left alone."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     async with running_lab(tmp_path) as (directory, kill):
-        processes = processes_of(directory)
+        processes = processes_in(directory)
         make_old(directory)
         await remove_abandoned_labs()
         assert running(processes) == processes
@@ -91,8 +82,19 @@ async def test_killed_lab_is_cleared_away(tmp_path: Path, monkeypatch: pytest.Mo
 async def test_killed_lab_goes_on_where_it_is_kept(tmp_path: Path) -> None:
     """A kept lab that was killed starts again in its place, on a daemon of its own."""
     async with running_lab(tmp_path, str(tmp_path / "kept")) as (directory, kill):
-        processes = processes_of(directory)
+        processes = processes_in(directory)
         kill()
     async with RegtestLab.start(keep_in=tmp_path / "kept") as lab:
         assert running(processes) == []
         assert (await lab.daemon.get_info()).height > 1
+
+
+async def test_lab_ends_what_a_killed_service_left_in_it() -> None:
+    """A lab that closes ends every Monero process that runs inside its directory, whoever started it."""
+    async with RegtestLab.start() as other:
+        house = other.directory / "house"
+        process = await start_wallet_process(other.connections, other.daemon_endpoint, house / "wallets", house / "run")
+        process.running.close()  # as if who started it had been killed
+        before = processes_in(other.directory)
+        assert len(before) == 2
+    assert running(before) == []
