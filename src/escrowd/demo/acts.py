@@ -5,7 +5,7 @@ import statistics
 import time
 from typing import Final
 
-from escrowd.demo.stage import MAX_SESSIONS, Facts, Stage, claim
+from escrowd.demo.stage import MAX_SESSIONS, ClaimFailed, Facts, Stage, claim
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.money import PICONERO_PER_XMR, format_xmr_short
 from escrowd.domain.parties import WalletRole
@@ -60,8 +60,8 @@ async def pay_a_deposit(stage: Stage) -> Facts:
     escrow = stage.house.escrows[0]
     stage.says("the payer's wallet opens, and pays")
     txid = await stage.lab.pay(stage.wallets(escrow).address, DEPOSIT)
-    stage.says(f"mining {DEPTH} blocks")
-    await stage.lab.mine(DEPTH)
+    stage.says(f"mining until it is {DEPTH} blocks deep")
+    await _bury(stage, txid)
     async with stage.running.manager.lease(escrow) as lease:
         for role in lease.roles:
             await _claim_deposit_is_there(lease, role)
@@ -225,7 +225,26 @@ async def _claim_two_of_three(stage: Stage, escrow: EscrowId) -> None:
 
 async def _claim_deposit_is_there(lease: SessionLease, role: WalletRole) -> None:
     balance = await lease.balance(role)
-    claim(balance.balance == balance.unlocked_balance == DEPOSIT, f"the {role}'s wallet has {_xmr(DEPOSIT)} to spend")
+    claim(
+        balance.balance == balance.unlocked_balance == DEPOSIT,
+        f"the {role}'s wallet has {_xmr(DEPOSIT)} to spend, "
+        f"not {format_xmr_short(balance.unlocked_balance)} of {_xmr(balance.balance)}",
+    )
+
+
+async def _bury(stage: Stage, txid: str) -> None:
+    """Mine until a transaction is deep enough to be spent.
+
+    That may take a block more: a transaction sent a moment ago was seen to miss the first block mined after it.
+    """
+    confirmations = 0
+    for _ in range(DEPTH):
+        await stage.lab.mine(DEPTH - confirmations if confirmations else 1)
+        (found,) = (await stage.lab.daemon.get_transactions([txid], prune=True)).txs
+        confirmations = found.confirmations or 0
+        if confirmations == DEPTH:
+            return
+    raise ClaimFailed(f"the deposit {txid} is not mined")
 
 
 async def _kill(record: ProcessRecord) -> None:

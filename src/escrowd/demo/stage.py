@@ -16,10 +16,9 @@ from escrowd.monero.transport import CallRecord
 from escrowd.testing.house import LabHouse
 from escrowd.testing.lab import RegtestLab
 from escrowd.testing.left_behind import left_behind
-from escrowd.testing.wallet_process import PATIENCE, end_leftover_wallets
 from escrowd.testing.wallet_sets import WalletSet
 from escrowd.wallets.registry import ProcessRecord, Registry
-from escrowd.wallets.running import ProcessIdentity, RunningProcess
+from escrowd.wallets.running import ProcessIdentity
 from escrowd.wallets.settings import AtExit, SessionSettings
 
 PartT = TypeVar("PartT")
@@ -139,15 +138,11 @@ class Stage:
         await self._service_closer.aclose()
 
     async def close(self) -> None:
-        """Stop everything, in whatever state it is."""
+        """Stop everything, in whatever state it is. Wallets that a service left open end with the lab."""
         try:
             await self.stop_service()
         finally:
-            try:
-                if self._house is not None:
-                    await _end_wallets(self.registry)
-            finally:
-                await self._lab_closer.aclose()
+            await self._lab_closer.aclose()
 
     # --- what was seen -----------------------------------------------------------------------------------------------
 
@@ -217,16 +212,6 @@ class Stage:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-async def _end_wallets(registry: Registry) -> None:
-    """End the wallet processes that nobody will adopt, also one whose service was killed before it was recorded."""
-    await end_leftover_wallets(registry.directory)
-    for identity in registry.unknown_processes():
-        process = RunningProcess.grip(identity)
-        if process is not None:
-            await process.end(PATIENCE)
-            process.close()
 
 
 def _there(part: PartT | None) -> PartT:
