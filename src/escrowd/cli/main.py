@@ -18,7 +18,7 @@ app.add_typer(bench_app, name="bench")
 def run() -> None:
     """Run the command line: exit 0 when done, 1 when something failed, 2 when the command was wrong."""
     try:
-        app()
+        app(prog_name="escrowd")
     except EscrowdError as error:
         sys.stderr.write(explain(error) + "\n")
         sys.exit(1)

@@ -45,7 +45,7 @@ def test_call_log_orders_calls_by_their_begin() -> None:
 
 def test_luck_is_told_from_a_real_difference() -> None:
     """Samples of one long-tailed distribution are probably luck; ones that take half again as long are not."""
-    draw = random.Random(7)  # noqa: S311 - no secret hangs on it
+    draw = random.Random(7)
     raw = [0.5 + draw.expovariate(1) for _ in range(60)]
     same = [0.5 + draw.expovariate(1) for _ in range(60)]
     assert chance_of_luck(raw, same) > 0.05
