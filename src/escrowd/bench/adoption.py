@@ -77,6 +77,7 @@ async def _shown(house: LabHouse, escrows: int, tell: Tell) -> AsyncIterator[Non
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+    tell(_opening(escrows), 3 * escrows, 3 * escrows)
 
 
 async def _watch(house: LabHouse, escrows: int, tell: Tell) -> None:
@@ -85,5 +86,9 @@ async def _watch(house: LabHouse, escrows: int, tell: Tell) -> None:
     done = 0
     while done < 3 * escrows:
         done = sum(record.holding is not None for record in registry.records())
-        tell(f"opening {escrows} sessions in a service to be killed", done, 3 * escrows)
+        tell(_opening(escrows), done, 3 * escrows)
         await asyncio.sleep(1)
+
+
+def _opening(escrows: int) -> str:
+    return f"opening {escrows} sessions in a service to be killed"

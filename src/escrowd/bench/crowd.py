@@ -1,16 +1,17 @@
 """What many sessions cost at once: time, memory, idle processor time; and whether one of them is still quick."""
 
 import asyncio
+import itertools
 import resource
 import time
 from collections.abc import Sequence
 from functools import partial
-from itertools import cycle, islice
 from statistics import median
 
 import psutil
 
 from escrowd.bench.houses import LONG, built_house
+from escrowd.bench.raw_calls import cores
 from escrowd.bench.rows import Row, at_most, below, exactly, row
 from escrowd.bench.sampling import Tell, seconds_of
 from escrowd.bench.warm import BALANCE_GOAL, LEASE_GOAL, check_balance, take_lease
@@ -22,9 +23,6 @@ from escrowd.wallets.settings import AtExit, SessionSettings
 #: MiB of memory for a wallet, and cores for all idle wallets together.
 MEMORY_GOAL = at_most(9)
 IDLE_GOAL = below(0.5)
-
-#: How many sessions of the crowd are asked for a balance. Each refreshes once before, which takes a while.
-ASKED_FOR_BALANCE = 30
 
 
 def raise_open_files_limit() -> None:
@@ -50,11 +48,12 @@ async def measure_crowd(lab: RegtestLab, escrows: int, rounds: int, window: floa
     )
     async with built_house(lab, "crowd", escrows) as house, open_wallet_house(house.house(settings)) as running:
         seconds = await seconds_of(partial(_open_all, running, house.escrows, tell))
+        await _read_chain(running, house.escrows, tell)
         processes = _wallet_processes(running)
         memory = _mean_memory(processes)
         idle = await _idle_cores(processes, window, tell)
         leases = await _leases(running, house.escrows, rounds)
-        balances = await _balances(running, house.escrows[:ASKED_FOR_BALANCE], rounds, tell)
+        balances = await _balances(running, house.escrows, rounds)
     return (
         row("wallets open at once", len(processes), "wallets", goal=exactly(3 * escrows)),
         row("time to open one of them", seconds / len(processes), "s"),
@@ -80,6 +79,20 @@ async def _open_all(running: RunningHouse, escrows: Sequence[EscrowId], tell: Te
         for task in opening:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
+
+
+async def _read_chain(running: RunningHouse, escrows: Sequence[EscrowId], tell: Tell) -> None:
+    """Let every wallet read the chain, as one in service has: what it knows then, and its connection, take memory."""
+    core = asyncio.Semaphore(cores())
+    done = itertools.count(1)
+
+    async def read(escrow: EscrowId) -> None:
+        async with core, running.manager.lease(escrow) as lease:
+            for role in lease.roles:
+                await lease.balance(role)
+        tell("reading the chain with all wallets", next(done), len(escrows))
+
+    await asyncio.gather(*(read(escrow) for escrow in escrows))
 
 
 def _wallet_processes(running: RunningHouse) -> list[psutil.Process]:
@@ -113,11 +126,14 @@ def _processor_seconds(processes: Sequence[psutil.Process]) -> float:
 
 
 async def _leases(running: RunningHouse, escrows: Sequence[EscrowId], rounds: int) -> list[float]:
-    return [await seconds_of(partial(take_lease, running, escrow)) for escrow in islice(cycle(escrows), rounds)]
+    return [
+        await seconds_of(partial(take_lease, running, escrow))
+        for escrow in itertools.islice(itertools.cycle(escrows), rounds)
+    ]
 
 
-async def _balances(running: RunningHouse, escrows: Sequence[EscrowId], rounds: int, tell: Tell) -> list[float]:
-    for done, escrow in enumerate(escrows, 1):
-        await check_balance(running, escrow)
-        tell("reading the chain once", done, len(escrows))
-    return [await seconds_of(partial(check_balance, running, escrow)) for escrow in islice(cycle(escrows), rounds)]
+async def _balances(running: RunningHouse, escrows: Sequence[EscrowId], rounds: int) -> list[float]:
+    return [
+        await seconds_of(partial(check_balance, running, escrow))
+        for escrow in itertools.islice(itertools.cycle(escrows), rounds)
+    ]
