@@ -12,7 +12,7 @@ import pytest
 from escrowd.bootstrap import open_wallet_house
 from escrowd.domain.parties import WalletRole
 from escrowd.testing.house import LabHouse
-from escrowd.wallets.errors import AlreadyInUse
+from escrowd.wallets.errors import AlreadyInUse, ManagerClosed
 from escrowd.wallets.registry import ProcessRecord, Registry
 from escrowd.wallets.running import ProcessIdentity, RunningProcess
 from escrowd.wallets.settings import AtExit
@@ -163,6 +163,22 @@ async def test_graceful_stop_leaves_wallets_saved_and_open(build: Building, open
     async with opened(house) as running, running.manager.get_wallet(escrow, WalletRole.BUYER) as wallet:
         assert await wallet.get_attribute("note") == "kept"
     assert "open_wallet" not in calls.since(before)
+
+
+async def test_service_that_stops_while_wallets_open_leaves_nothing_running(
+    build: Building, opened: Opening, calls: Calls
+) -> None:
+    """A service whose patience ends while a session opens gives up that session, with what was open of it already."""
+    house = build(1)
+    async with opened(house, stop_patience=0.01) as running:
+        opening = asyncio.create_task(running.manager.get_or_create_session(house.escrows[0]))
+        while calls.methods["open_wallet"] < 1:
+            await asyncio.sleep(0.01)
+    with pytest.raises(ManagerClosed):
+        await opening
+    assert running.pool.stats().in_use == 0
+    assert running.pool.around.registry.records() == ()
+    assert running.pool.around.registry.unknown_processes() == ()
 
 
 async def test_two_services_never_share_a_directory(build: Building, opened: Opening) -> None:

@@ -1,14 +1,16 @@
 """The regtest lab: a private chain with money on it, gone without a trace when it closes."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from escrowd.monero.daemon import MoneroDaemon
+from escrowd.monero.results_daemon import PoolTransaction
 from escrowd.monero.results_wallet import Recipient
 from escrowd.monero.transport import Connections, Endpoint
 from escrowd.testing.abandoned import (
@@ -24,6 +26,9 @@ from escrowd.testing.funder import FUNDER_ADDRESS, Funder
 from escrowd.testing.wallet_process import PATIENCE, start_wallet_process
 from escrowd.wallets.process import WalletProcess
 from escrowd.wallets.registry import Registry
+
+#: Seconds until a transaction in the pool must count as relayed. Measured: milliseconds.
+RELAY_PATIENCE: Final = 10.0
 
 
 class RegtestLab:
@@ -89,10 +94,27 @@ class RegtestLab:
         return self.daemon_process.endpoint
 
     async def mine(self, blocks: int, address: str = FUNDER_ADDRESS) -> int:
-        """Mine blocks, to the funder unless another address is given; return how many the chain has now."""
+        """Mine blocks, to the funder unless another address is given; return how many the chain has now.
+
+        The first of them takes in what is in the pool, but for transactions that were sent not to be relayed.
+        """
+        await self._all_relayed()
         for mined in range(0, blocks, BLOCKS_AT_ONCE):
             await self.daemon.generateblocks(min(BLOCKS_AT_ONCE, blocks - mined), address)
         return (await self.daemon.get_info()).height
+
+    async def _all_relayed(self) -> None:
+        """Wait until the transactions in the pool count as relayed.
+
+        monerod notes that a moment after it took a transaction, in another thread, and no block takes one in before
+        (``tx_memory_pool::fill_block_template``).
+        """
+        async with asyncio.timeout(RELAY_PATIENCE):
+            while True:
+                pool = await self.daemon.get_transaction_pool()
+                if not any(_waits_for_relay(each) for each in pool.transactions):
+                    return
+                await asyncio.sleep(0.002)
 
     async def pop_blocks(self, blocks: int) -> int:
         """Take the last blocks off the chain, their transactions back into the pool; return how many are left."""
@@ -143,3 +165,10 @@ class RegtestLab:
 def _place(keep_in: Path | None, closers: AsyncExitStack) -> Path:
     # Absolute: the command lines of processes name it, and are searched for it.
     return (keep_in or Path(closers.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))).absolute()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _waits_for_relay(transaction: PoolTransaction) -> bool:
+    return not (transaction.relayed or transaction.do_not_relay or transaction.kept_by_block)

@@ -108,8 +108,13 @@ class SessionOpener:
     async def _open_missing(self, session: WalletSession) -> None:
         missing = [record for role, record in session.records.items() if role not in session.wallets]
         # Not a TaskGroup: that would cancel the openings under way, and a cancelled opening costs its process.
-        answers = await asyncio.gather(*(self._open_wallet(record) for record in missing), return_exceptions=True)
-        session.wallets |= {answer.record.role: answer for answer in answers if isinstance(answer, OpenWallet)}
+        openings = [asyncio.create_task(self._open_wallet(record)) for record in missing]
+        try:
+            await asyncio.gather(*openings, return_exceptions=True)
+        finally:
+            # Cancelled ourselves, we still have to know which wallets came to be open.
+            answers = await asyncio.shield(asyncio.gather(*openings, return_exceptions=True))
+            session.wallets |= {answer.record.role: answer for answer in answers if isinstance(answer, OpenWallet)}
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer

@@ -7,6 +7,7 @@ directory belongs to one running service at a time.
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ from escrowd.wallets.running import ProcessIdentity
 log = structlog.get_logger()
 
 _SUFFIX: Final = ".process.json"
+
+#: Seconds that the lock of a dead owner may last. A child that it was just starting holds the lock, too, between its
+#: fork and its exec; once the lock is free, that child can be recognised by its command line.
+_DEAD_OWNERS_CHILD: Final = 5.0
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -61,11 +66,7 @@ class Registry:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.directory / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-                raise AlreadyInUse(f"{self.directory} is in use by the service with process id {owner}") from None
+            self._lock(descriptor)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield
@@ -101,6 +102,20 @@ class Registry:
         known = {record.identity for record in self.records()}
         running = (_identity_if_ours(entry, self.directory) for entry in Path("/proc").iterdir())
         return tuple(identity for identity in running if identity is not None and identity not in known)
+
+    def _lock(self, descriptor: int) -> None:
+        patience = time.monotonic() + _DEAD_OWNERS_CHILD
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+                lives = not owner.isdecimal() or ProcessIdentity.of(int(owner)) is not None
+                if lives or time.monotonic() > patience:
+                    raise AlreadyInUse(f"{self.directory} is in use by the service with process id {owner}") from None
+                time.sleep(0.01)
+            else:
+                return
 
     def _path(self, name: str) -> Path:
         return self.directory / (name + _SUFFIX)

@@ -1,5 +1,7 @@
+import fcntl
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,17 @@ def test_directory_has_one_owner(registry: Registry) -> None:
             pass
     with Registry(registry.directory).owned():
         pass
+
+
+def test_lock_that_outlives_its_owner_for_a_moment_is_waited_for(registry: Registry) -> None:
+    """A lock still held by a child of a dead owner is no other service: the next start waits until it is free."""
+    descriptor = os.open(registry.directory / "owner.lock", os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{2**22 + 1}\n".encode(), 0)  # the number of no process
+    threading.Timer(0.1, os.close, (descriptor,)).start()
+    with registry.owned():
+        assert (registry.directory / "owner.lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_directory_is_its_owners_only(registry: Registry) -> None:
