@@ -1,18 +1,16 @@
 """The acts of the story. Each does one thing, checks its own claim, and returns what it saw."""
 
-import asyncio
 import statistics
 import time
 from typing import Final
 
-from escrowd.demo.stage import MAX_SESSIONS, ClaimFailed, Facts, Stage, claim
+from escrowd.demo.stage import MAX_SESSIONS, Facts, Stage, claim
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.money import PICONERO_PER_XMR, format_xmr_short
 from escrowd.domain.parties import WalletRole
 from escrowd.testing.chain_cache import BLOCKS
 from escrowd.testing.house import open_sessions
 from escrowd.wallets.errors import ProcessLost
-from escrowd.wallets.pool import PoolBounds
 from escrowd.wallets.process import WalletProcess
 from escrowd.wallets.registry import ProcessRecord
 from escrowd.wallets.running import RunningProcess
@@ -25,8 +23,6 @@ DEPOSIT: Final = 3 * PICONERO_PER_XMR // 2
 DEPTH: Final = 10
 #: How often the balance is looked at.
 LOOKS: Final = 10
-#: Seconds that the service gets to fill up its reserve of wallet processes.
-REST_TIMEOUT: Final = 60.0
 #: The wallets of the sessions that may be open at the same time.
 WALLETS: Final = MAX_SESSIONS * len(WalletRole)
 
@@ -61,7 +57,7 @@ async def pay_a_deposit(stage: Stage) -> Facts:
     stage.says("the payer's wallet opens, and pays")
     txid = await stage.lab.pay(stage.wallets(escrow).address, DEPOSIT)
     stage.says(f"mining until it is {DEPTH} blocks deep")
-    await _bury(stage, txid)
+    await stage.lab.mine(DEPTH)
     async with stage.running.manager.lease(escrow) as lease:
         for role in lease.roles:
             await _claim_deposit_is_there(lease, role)
@@ -165,7 +161,6 @@ async def kill_the_service(stage: Stage) -> Facts:
     held = {record.identity for record in stage.holders}
     await stage.stop_service()
     async with stage.house.service(0) as service:
-        await _until_at_rest(stage)
         claim({record.identity for record in stage.holders} == held, "the wallets are open when the service is killed")
         await service.kill()
     mark = len(stage.calls)
@@ -232,39 +227,12 @@ async def _claim_deposit_is_there(lease: SessionLease, role: WalletRole) -> None
     )
 
 
-async def _bury(stage: Stage, txid: str) -> None:
-    """Mine until a transaction is deep enough to be spent.
-
-    That may take a block more: a transaction sent a moment ago was seen to miss the first block mined after it.
-    """
-    confirmations = 0
-    for _ in range(DEPTH):
-        await stage.lab.mine(DEPTH - confirmations if confirmations else 1)
-        (found,) = (await stage.lab.daemon.get_transactions([txid], prune=True)).txs
-        confirmations = found.confirmations or 0
-        if confirmations == DEPTH:
-            return
-    raise ClaimFailed(f"the deposit {txid} is not mined")
-
-
 async def _kill(record: ProcessRecord) -> None:
     running = RunningProcess.grip(record.identity) if record.identity else None
     if running is None:
         raise ProcessLost(f"wallet process {record.name} ended by itself")
     await running.kill()
     running.close()
-
-
-async def _until_at_rest(stage: Stage) -> None:
-    """Wait until the service has filled up its reserve of processes, so that it is not killed amid starting one.
-
-    That is a story of its own: the unfinished process would hold on to the service's directory for a moment.
-    """
-    wanted = PoolBounds().minimum
-    deadline = time.monotonic() + REST_TIMEOUT
-    while sum(record.holding is None and record.identity is not None for record in stage.registry.records()) < wanted:
-        claim(time.monotonic() < deadline, f"the service keeps {wanted} processes in reserve")
-        await asyncio.sleep(0.02)
 
 
 async def _open_another_wallet(stage: Stage, record: ProcessRecord) -> None:
