@@ -1,5 +1,6 @@
 """The only place where the parts are put together."""
 
+import resource
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -72,6 +73,7 @@ async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = 
         AlreadyInUse: another service runs in this directory.
 
     """
+    raise_open_files_limit()
     metrics = CollectorRegistry()
     observers = [RpcMetrics(metrics).observe, *([observer] if observer else [])]
     registry = Registry(house.run_directory)
@@ -92,6 +94,15 @@ async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = 
                     manager.adopt(adopted.sessions)
                     metrics.register(SessionCollector(manager.get_stats, pool.stats))
                     yield RunningHouse(manager, pool, daemon, adopted, metrics)
+
+
+def raise_open_files_limit() -> None:
+    """Allow this process and those that it will start as many open files as the system lets us.
+
+    Each wallet process takes two here (its ``pidfd`` and its connection), and one or two in monerod.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def configure_logging(*, level: int, as_json: bool) -> None:

@@ -3,12 +3,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from escrowd.bench.adoption import measure_adoption
-from escrowd.bench.crowd import measure_crowd, raise_open_files_limit
+from escrowd.bench.crowd import measure_crowd
 from escrowd.bench.houses import both_sides
 from escrowd.bench.opening import measure_openings
 from escrowd.bench.rows import Row
 from escrowd.bench.sampling import tell_nobody
 from escrowd.bench.warm import measure_balances, measure_leases
+from escrowd.bootstrap import raise_open_files_limit
 from escrowd.testing.lab import RegtestLab
 
 # Times are never asserted here: these tests run on machines that do other things.

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import resource
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -25,19 +24,10 @@ MEMORY_GOAL = at_most(9)
 IDLE_GOAL = below(0.5)
 
 
-def raise_open_files_limit() -> None:
-    """Allow this process and those that it will start as many open files as the system lets us.
-
-    Each wallet process takes two here (its ``pidfd`` and its connection) and one or two in monerod.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 async def measure_crowd(lab: RegtestLab, escrows: int, rounds: int, window: float, tell: Tell) -> tuple[Row, ...]:
     """Open so many sessions at once and look at them; ``window`` is how many seconds they are watched idle.
 
-    Call :func:`raise_open_files_limit` before the lab starts.
+    Call :func:`escrowd.bootstrap.raise_open_files_limit` before the lab starts, whose daemon inherits the limit.
     """
     settings = SessionSettings(
         max_sessions=escrows,

@@ -8,12 +8,13 @@ and take their samples in turn. Short works are compared by their medians; for o
 from dataclasses import dataclass
 
 from escrowd.bench.adoption import measure_adoption
-from escrowd.bench.crowd import measure_crowd, raise_open_files_limit
+from escrowd.bench.crowd import measure_crowd
 from escrowd.bench.houses import both_sides
 from escrowd.bench.opening import measure_openings
 from escrowd.bench.rows import Row
 from escrowd.bench.sampling import Tell, tell_nobody
 from escrowd.bench.warm import measure_balances, measure_leases
+from escrowd.bootstrap import raise_open_files_limit
 from escrowd.testing.lab import RegtestLab
 
 

@@ -93,29 +93,36 @@ class Connections:
 
     def __init__(self, observer: CallObserver | None = None) -> None:
         self._observer = observer
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: set[aiohttp.ClientSession] = set()
+        self._is_open = False
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._is_open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._is_open = False
+        for session in tuple(self._sessions):
+            await self.close(session)
 
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The HTTP session under it all."""
-        if self._session is None:
+    def open(self, *, one_only: bool) -> aiohttp.ClientSession:
+        """Make an HTTP session for one server, with a single connection if ``one_only``. Closed with the rest."""
+        if not self._is_open:
             raise RuntimeError("Connections are used inside 'async with' only")
-        return self._session
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1 if one_only else 0, keepalive_timeout=KEEP_ALIVE),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        self._sessions.add(session)
+        return session
+
+    async def close(self, session: aiohttp.ClientSession) -> None:
+        """Close the HTTP session of one server."""
+        self._sessions.discard(session)
+        await session.close()
 
     def observe(self, record: CallRecord) -> None:
         """Tell of one finished call."""
@@ -143,6 +150,9 @@ class HttpTransport:
     ) -> None:
         self.endpoint = endpoint
         self._connections = connections
+        # A session of its own, because a login belongs to one connection: with several in a common pool, a challenge
+        # that came over one would be answered over another, and a good login refused.
+        self._session = connections.open(one_only=one_at_a_time)
         self._refusals = refusals
         self._turn = asyncio.Semaphore(1) if one_at_a_time else None
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
@@ -166,12 +176,16 @@ class HttpTransport:
             body = await self._exchange(method, params)
             return self._decoded(method, body, result)
 
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connections.close(self._session)
+
     async def _exchange(self, method: Method, params: Mapping[str, object]) -> bytes:
         content: Mapping[str, object] = params
         if method.path == "/json_rpc":
             content = {"jsonrpc": "2.0", "id": "0", "method": method.name, "params": params}
         try:
-            async with self._connections.session.post(
+            async with self._session.post(
                 self.endpoint.url + method.path,
                 data=msgspec.json.encode(content, enc_hook=_revealed),
                 headers={"Content-Type": "application/json"},

@@ -14,12 +14,13 @@ import structlog
 from escrowd.domain.errors import EscrowdError
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.secret import Secret
 from escrowd.monero.errors import WalletNotSaved
 from escrowd.wallets.errors import WalletFileMissing, WrongWallet
 from escrowd.wallets.pool import WalletPool
 from escrowd.wallets.records import WalletRecord, WalletRecords
 from escrowd.wallets.registry import Holding
-from escrowd.wallets.server import WALLET_ATTRIBUTE
+from escrowd.wallets.server import WALLET_ATTRIBUTE, WalletServer
 from escrowd.wallets.session import OpenWallet, WalletSession
 from escrowd.wallets.vault import Vault
 
@@ -40,7 +41,10 @@ class SessionOpener:
         self.pool = pool
         self._records = records
         self._vault = vault
-        self._core = asyncio.Semaphore(cores or len(os.sched_getaffinity(0)))
+        cores = cores or len(os.sched_getaffinity(0))
+        self._core = asyncio.Semaphore(cores)
+        # A process is started while the one before it opens its wallet, and no earlier: starting takes a second, too.
+        self._ahead = asyncio.Semaphore(2 * cores)
         self._on_opened = on_opened
 
     async def open(self, escrow: EscrowId) -> WalletSession:
@@ -121,7 +125,11 @@ class SessionOpener:
 
     async def _open_wallet(self, record: WalletRecord) -> OpenWallet:
         password = record.password(self._vault)
-        server = await self.pool.acquire()
+        async with self._ahead:
+            server = await self.pool.acquire()
+            return await self._opened(server, record, password)
+
+    async def _opened(self, server: WalletServer, record: WalletRecord, password: Secret) -> OpenWallet:
         try:
             async with self._core:
                 started = time.monotonic()

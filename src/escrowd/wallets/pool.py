@@ -1,7 +1,7 @@
 """The pool of wallet processes: starts, checks, hands out, takes back and stops them.
 
-A process without a wallet costs 50 ms and 3 MiB, so few are kept in reserve. What is dear is an open wallet, and that
-is the business of the sessions; the pool knows only who has which process.
+A process without a wallet costs a second and 3 MiB, so a few are kept in reserve. What is dear is an open wallet, and
+that is the business of the sessions; the pool knows only who has which process.
 """
 
 import asyncio
@@ -23,6 +23,9 @@ log = structlog.get_logger()
 
 #: Seconds that a process gets to save its wallet and end.
 END_PATIENCE: Final = 30.0
+#: How many processes start at a time. Each spins for a second by the wall clock, so a handful together take no longer
+#: than one alone; hundreds would keep each other from answering in time.
+STARTS_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class WalletPool:
         self._in_use: set[WalletServer] = set()
         self._quarantine: list[AttachedServer] = []
         self._checking = asyncio.Lock()
+        self._start_gate = asyncio.Semaphore(STARTS_AT_ONCE)
         self._starting = 0
         self._started = 0
         self._lost = 0
@@ -149,9 +153,7 @@ class WalletPool:
                     self._quarantine.remove(attached)
                     self._reserve.append(attached)
             while len(self._reserve) < self.bounds.minimum and self._running < self.bounds.maximum:
-                server = await self._start_one()
-                self._in_use.discard(server)
-                self._reserve.append(server)
+                await self.give_back(await self._start_one())
 
     def stats(self) -> PoolStats:
         """Count the processes."""
@@ -167,7 +169,8 @@ class WalletPool:
         self._start_guard.check()
         self._starting += 1
         try:
-            server = await WalletProcess.start(self.program, self.around)
+            async with self._start_gate:
+                server = await WalletProcess.start(self.program, self.around)
         except ProcessNotStarted:
             self._start_guard.failed()
             raise

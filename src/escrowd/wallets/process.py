@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -28,7 +29,8 @@ from escrowd.wallets.vault import Vault, random_password
 log = structlog.get_logger()
 
 LOOPBACK: Final = "127.0.0.1"
-#: Seconds until a fresh process must answer. Measured: 50 ms; the rest is for a machine that is busy.
+#: Seconds until a fresh process must answer. It takes one: every Monero program first measures the processor's clock
+#: for a second (``get_ticks_per_ns`` in ``perf_timer.cpp``). The rest is for a machine that is busy.
 START_TIMEOUT: Final = 20.0
 #: How often another port is tried when somebody else took the one that was free a moment ago.
 PORT_TRIES: Final = 3
@@ -81,9 +83,8 @@ class WalletProcess(WalletServer):
     """A running monero-wallet-rpc child of this service, started or adopted."""
 
     def __init__(self, name: str, endpoint: Endpoint, running: RunningProcess, around: Surroundings) -> None:
-        super().__init__(
-            name, endpoint, HttpTransport(around.connections, endpoint, WALLET_REFUSALS, one_at_a_time=True)
-        )
+        self._http = HttpTransport(around.connections, endpoint, WALLET_REFUSALS, one_at_a_time=True)
+        super().__init__(name, endpoint, self._http)
         self.running = running
         self._around = around
         self._sealed_login = ""
@@ -187,6 +188,7 @@ class WalletProcess(WalletServer):
         else:
             await self.running.kill()
         self.running.close()
+        await self._http.close()
         self._around.registry.forget(self.name)
 
     def leave(self) -> None:
@@ -200,7 +202,7 @@ class WalletProcess(WalletServer):
         name = "wallet-" + secrets.token_hex(8)
         password = random_password()
         sealed = around.vault.seal(password, _login_purpose(name))
-        port = _free_port()
+        port = _free_port(around.registry.ports)
         around.registry.write(ProcessRecord(name, port, sealed))
         try:
             running = RunningProcess.spawn(
@@ -240,8 +242,11 @@ def _login_purpose(name: str) -> str:
     return f"login of process {name}"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_port(taken: Container[int]) -> int:
+    """Return a port on which nobody listens, and which no child is going to: it binds only a second after its start."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
+        if port not in taken:
+            return port

@@ -54,6 +54,12 @@ class Registry:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._ports: dict[str, int] = {}
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """The ports of the processes that were recorded through this object, bound already or not yet."""
+        return frozenset(self._ports.values())
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -79,9 +85,11 @@ class Registry:
         draft = path.with_suffix(".new")
         draft.write_bytes(msgspec.json.encode(record))
         draft.replace(path)
+        self._ports[record.name] = record.port
 
     def forget(self, name: str) -> None:
         """Remove the record and the logs of a process that has ended."""
+        self._ports.pop(name, None)
         for path in (self._path(name), self.log_file(name), self.output_file(name)):
             path.unlink(missing_ok=True)
 

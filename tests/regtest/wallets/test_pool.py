@@ -13,7 +13,10 @@ import pytest
 
 from escrowd.bootstrap import open_wallet_house
 from escrowd.domain.parties import WalletRole
-from escrowd.monero.transport import Connections
+from escrowd.domain.secret import Secret
+from escrowd.monero.errors import LoginRefused
+from escrowd.monero.transport import Connections, Login
+from escrowd.monero.wallet import wallet_client
 from escrowd.testing.lab import RegtestLab
 from escrowd.testing.programs import find_program
 from escrowd.wallets import process as process_module
@@ -42,6 +45,7 @@ def making(lab: RegtestLab, tmp_path: Path) -> MakePool:
             async with Connections() as connections:
                 around = Surroundings(connections, registry, Vault(bytes(KEY_BYTES)))
                 async with WalletPool(program, around, made) as pool:
+                    await asyncio.sleep(0)  # the pool's own first check comes before any of the test's
                     yield pool
 
     return make
@@ -123,11 +127,42 @@ async def test_taken_port_is_left_for_another_one(making: MakePool, monkeypatch:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = iter([taken.getsockname()[1]])
-        monkeypatch.setattr(process_module, "_free_port", lambda: next(ports, None) or real())
+        monkeypatch.setattr(process_module, "_free_port", lambda taken: next(ports, None) or real(taken))
         async with making() as pool:
             server = await pool.acquire()
             assert server.endpoint.port != taken.getsockname()[1]
             await pool.give_back(server)
+
+
+async def test_no_two_processes_are_given_one_port(making: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that was given to a process which has not bound it yet is not given to another one."""
+    given: list[int] = []
+    real = process_module._free_port
+
+    def noted(taken: frozenset[int]) -> int:
+        assert set(given) <= taken
+        given.append(real(taken))
+        return given[-1]
+
+    monkeypatch.setattr(process_module, "_free_port", noted)
+    async with making() as pool:
+        servers = await asyncio.gather(*(pool.acquire() for _ in range(3)))
+        assert len({server.endpoint.port for server in servers}) == 3
+        for server in servers:
+            await pool.give_back(server)
+
+
+async def test_login_is_not_refused_for_another_ones_mistake(making: MakePool) -> None:
+    """Whatever wrong logins somebody tries on the same port in between, a good login goes on to be accepted."""
+    async with making() as pool:
+        server = await pool.acquire()
+        wrong = replace(server.endpoint, login=Login("escrowd", Secret("wrong")))
+        stranger = wallet_client(pool.around.connections, wrong)
+        for _ in range(3):
+            with pytest.raises(LoginRefused):
+                await stranger.get_version()
+            await server.client.get_version()
+        await pool.give_back(server)
 
 
 async def test_cancelled_start_leaves_no_process(making: MakePool, tmp_path: Path) -> None:

@@ -37,6 +37,6 @@ async def connections(records: list[CallRecord]) -> AsyncIterator[Connections]:
 
 
 @pytest.fixture
-def transport(connections: Connections, server: Server) -> HttpTransport:
+async def transport(connections: Connections, server: Server) -> HttpTransport:
     """Give a transport to the server as to a wallet process."""
     return HttpTransport(connections, server.endpoint, WALLET_REFUSALS, one_at_a_time=True)

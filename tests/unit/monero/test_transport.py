@@ -361,4 +361,4 @@ async def test_no_error_and_no_log_line_shows_the_login(
 def test_connections_are_used_inside_async_with_only() -> None:
     """A call over connections that are not open is a bug of ours and says so."""
     with pytest.raises(RuntimeError, match="async with"):
-        _ = Connections().session
+        Connections().open(one_only=True)
