@@ -15,7 +15,7 @@ from escrowd.monero.transport import Endpoint
 from escrowd.wallets.errors import ProcessLost, UnknownEscrow
 from escrowd.wallets.records import WalletRecord
 from escrowd.wallets.server import WalletServer
-from escrowd.wallets.session import OpenWallet, Tip, WalletSession
+from escrowd.wallets.session import Faults, OpenWallet, Tip, WalletSession
 
 ResultT = TypeVar("ResultT")
 
@@ -115,7 +115,7 @@ class FakeOpener:
             raise self.open_fails
         return fake_session(escrow)
 
-    async def repair(self, session: WalletSession, faults: dict[WalletRole, BaseException]) -> WalletSession:
+    async def repair(self, session: WalletSession, faults: Faults) -> WalletSession:
         """Replace the servers of these roles."""
         self.repaired[session.escrow] += 1
         await asyncio.sleep(0)

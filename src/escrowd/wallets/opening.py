@@ -21,7 +21,7 @@ from escrowd.wallets.pool import WalletPool
 from escrowd.wallets.records import WalletRecord, WalletRecords
 from escrowd.wallets.registry import Holding
 from escrowd.wallets.server import WALLET_ATTRIBUTE, WalletServer
-from escrowd.wallets.session import OpenWallet, WalletSession
+from escrowd.wallets.session import Faults, OpenWallet, WalletSession
 from escrowd.wallets.vault import Vault
 
 log = structlog.get_logger()
@@ -69,7 +69,7 @@ class SessionOpener:
             raise
         return session
 
-    async def repair(self, session: WalletSession, faults: dict[WalletRole, BaseException]) -> WalletSession:
+    async def repair(self, session: WalletSession, faults: Faults) -> WalletSession:
         """Open the wallets of these roles again, in other processes; the others stay as they are.
 
         Raises:

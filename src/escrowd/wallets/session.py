@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from escrowd.domain.errors import EscrowdError
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.monero.results_wallet import Balance
@@ -13,6 +14,9 @@ from escrowd.monero.wallet import MoneroClient
 from escrowd.wallets.errors import ProcessLost, RoleNotHosted
 from escrowd.wallets.records import WalletRecord
 from escrowd.wallets.server import FencedTransport, WalletServer
+
+#: What is wrong with which wallet of a session.
+Faults = dict[WalletRole, EscrowdError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +85,28 @@ class WalletSession:
             raise ProcessLost(f"the {role}'s wallet of {self.escrow} is not open")
         return self.wallets[role]
 
-    async def faults(self, roles: Sequence[WalletRole], timeout: float) -> dict[WalletRole, BaseException]:
+    async def faults(self, roles: Sequence[WalletRole], timeout: float) -> Faults:
         """Verify the wallets of these roles, all at once, and return what is wrong with those that fail.
 
         ``timeout`` is how many seconds a healthy wallet may take to say who it is.
         """
-        answers = await asyncio.gather(*(self._verify(role, timeout) for role in roles), return_exceptions=True)
-        return {role: answer for role, answer in zip(roles, answers, strict=True) if answer is not None}
+        answers = await asyncio.gather(*(self._fault(role, timeout) for role in roles))
+        return {role: fault for role, fault in zip(roles, answers, strict=True) if fault is not None}
 
     def raise_fences(self) -> None:
         """Make every lease given out so far stale."""
         for wallet in self.wallets.values():
             wallet.server.raise_fence()
 
-    async def _verify(self, role: WalletRole, timeout: float) -> None:
-        async with asyncio.timeout(timeout):
-            await self.wallet(role).server.verify()
+    async def _fault(self, role: WalletRole, timeout: float) -> EscrowdError | None:
+        try:
+            async with asyncio.timeout(timeout):
+                await self.wallet(role).server.verify()
+        except TimeoutError:
+            return ProcessLost(f"the {role}'s wallet of {self.escrow} did not say in {timeout:g} s who it is")
+        except EscrowdError as fault:
+            return fault
+        return None
 
 
 class SessionLease:

@@ -22,7 +22,7 @@ from escrowd.domain.parties import WalletRole
 from escrowd.monero.wallet import MoneroClient
 from escrowd.wallets.errors import ManagerClosed, RoleNotHosted, SessionUnavailable, TooManyWaiting
 from escrowd.wallets.plan import Phase, SessionView, Waiting, plan, stale, surplus
-from escrowd.wallets.session import SessionLease, TipSource, WalletSession
+from escrowd.wallets.session import Faults, SessionLease, TipSource, WalletSession
 from escrowd.wallets.settings import AtExit, SessionSettings
 from escrowd.wallets.slots import Slot, Waiter, stats_of
 from escrowd.wallets.stats import SessionCounters, SessionInfo, SessionStats
@@ -42,7 +42,7 @@ class Opener(Protocol):
         """Open all hosted wallets of an escrow."""
         ...
 
-    async def repair(self, session: WalletSession, faults: dict[WalletRole, BaseException]) -> WalletSession:
+    async def repair(self, session: WalletSession, faults: Faults) -> WalletSession:
         """Open the wallets of these roles again."""
         ...
 
@@ -216,7 +216,7 @@ class WalletSessionManager:
     async def _acquire_verified(
         self, escrow: EscrowId, roles: Sequence[WalletRole] | None
     ) -> tuple[Slot, WalletSession]:
-        faults: dict[WalletRole, BaseException] = {}
+        faults: Faults = {}
         slot = self._slots.get(escrow)
         self._counters.count_request(found_open=slot is not None and slot.is_open)
         for _ in range(REPAIRS_PER_LEASE + 1):
@@ -254,9 +254,7 @@ class WalletSessionManager:
         finally:
             self._waiting.pop(ticket, None)
 
-    async def _faults(
-        self, session: WalletSession, roles: Sequence[WalletRole] | None
-    ) -> dict[WalletRole, BaseException]:
+    async def _faults(self, session: WalletSession, roles: Sequence[WalletRole] | None) -> Faults:
         wanted = roles or tuple(session.records)
         for role in wanted:
             if role not in session.records:
