@@ -1,13 +1,18 @@
 """What wallet sessions are for, on real 2-of-3 wallets."""
 
 import asyncio
+from collections.abc import Sequence
 
+import psutil
 import pytest
+import structlog
 
 from escrowd.domain.parties import WalletRole
 from escrowd.testing.fakes import ManualClock
 from escrowd.testing.lab import RegtestLab
 from escrowd.wallets.errors import SessionUnavailable, UnknownEscrow, WalletFileMissing
+from escrowd.wallets.process import WalletProcess
+from escrowd.wallets.server import WalletServer
 from escrowd.wallets.session import Refresh
 from tests.wallet_fixtures import Building, Calls, Opening
 
@@ -167,6 +172,30 @@ async def test_thirty_two_tasks_open_a_missing_session_once(build: Building, ope
     async with opened(house) as running:
         await asyncio.gather(*(running.manager.get_or_create_session(escrow) for _ in range(32)))
     assert calls.methods["open_wallet"] == 3
+
+
+async def test_passwords_show_in_no_log_no_record_and_no_command_line(build: Building, opened: Opening) -> None:
+    """Neither our log, nor a file of the run directory, nor a process list holds a wallet's password or a login."""
+    house = build(1)
+    (escrow,) = house.escrows
+    run_directory = house.house().run_directory
+    with structlog.testing.capture_logs() as lines:
+        async with opened(house) as running, running.manager.lease(escrow) as lease:
+            servers = list(running.pool._in_use)
+            await lease.wallet(WalletRole.BUYER).store()
+            commands = [psutil.Process(server.running.identity.pid).cmdline() for server in processes(servers)]
+            files = [path.read_text(errors="replace") for path in run_directory.iterdir()]
+    secrets = [wallet.worthless_password for wallet in house.sets[escrow].wallets.values()]
+    secrets += [server.endpoint.login.password.reveal() for server in servers if server.endpoint.login]
+    assert len(secrets) == 6
+    assert len(commands) == 3
+    seen = repr(lines) + repr(commands) + "".join(files)
+    assert "wallet.opened" in seen
+    assert [secret for secret in secrets if secret in seen] == []
+
+
+def processes(servers: Sequence[WalletServer]) -> list[WalletProcess]:
+    return [server for server in servers if isinstance(server, WalletProcess)]
 
 
 async def test_unknown_escrow_and_missing_file_are_clear_errors(build: Building, opened: Opening, calls: Calls) -> None:
