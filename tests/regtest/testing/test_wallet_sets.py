@@ -49,19 +49,19 @@ def test_one_set_serves_many_escrows(wallet_dir: Path) -> None:
 async def test_wallet_without_its_cache_sees_a_deposit(lab: RegtestLab, wallet_dir: Path) -> None:
     """Each role's wallet, opened from its keys alone, is ready 2 of 3, has the set's address and sees a deposit."""
     wallet_set = install(wallet_sets()[0], wallet_dir)
-    await lab.pay(wallet_set.address, 2 * XMR)
+    txid = await lab.pay(wallet_set.address, 2 * XMR)
     await lab.mine(1)
 
-    async def balance_of(role: WalletRole) -> int:
+    async def amount_seen_by(role: WalletRole) -> int:
         client = (await lab.start_wallet_process(wallet_dir)).client
         wallet = wallet_set.wallets[role]
         await client.open_wallet(wallet.filename, wallet.password)
         assert await checked_address(client) == wallet_set.address
         assert (await client.query_key(KeyKind.VIEW_KEY)).reveal() == wallet_set.secret_view_key
         await client.refresh()
-        return (await client.get_balance()).balance
+        return (await client.get_transfer_by_txid(txid)).transfer.amount
 
-    assert await asyncio.gather(*map(balance_of, WalletRole)) == [2 * XMR] * 3
+    assert await asyncio.gather(*map(amount_seen_by, WalletRole)) == [2 * XMR] * 3
 
 
 async def test_plain_wallet_is_no_two_of_three(lab: RegtestLab, wallet_dir: Path) -> None:
