@@ -53,7 +53,8 @@ class Registry:
     """The records of one run directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        # Absolute: it marks our processes in their command lines, and must mark nobody else's.
+        self.directory = directory.resolve()
         self._ports: dict[str, int] = {}
 
     @property

@@ -55,6 +55,8 @@ class WalletServer(ABC):
         self.client = MoneroClient(transport)
         self.holding: Holding | None = None
         self.fence = 0
+        #: Held by the call of a lease from the check of its fence to its reply.
+        self.turn = asyncio.Lock()
         self.fault: str | None = None
 
     @property
@@ -126,19 +128,27 @@ class FencedTransport:
             MoneroError: see :meth:`escrowd.monero.transport.HttpTransport.call`.
 
         """
+        async with self._server.turn:
+            # Checked when the call's turn has come: the lease may have ended while it waited for the one before it.
+            self._check(method)
+            return await self._send(method, params, result)
+
+    def _check(self, method: Method) -> None:
         server = self._server
         if self._fence != server.fence:
             raise StaleLease(f"{method.name} came with fence {self._fence}, and {server.name} is at {server.fence}")
         if not server.is_trusted:
             raise ProcessLost(f"wallet process {server.name}: {server.fault or 'it has ended'}")
+
+    async def _send(self, method: Method, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
         try:
-            return await server.transport.call(method, params, result)
+            return await self._server.transport.call(method, params, result)
         except _TRUST_ENDS_WITH as error:
-            server.condemn(str(error))
+            self._server.condemn(str(error))
             raise
         except asyncio.CancelledError:
             if method.changes_state:
-                server.condemn(f"{method.name} was cancelled before its reply")
+                self._server.condemn(f"{method.name} was cancelled before its reply")
             raise
 
 

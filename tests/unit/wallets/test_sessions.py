@@ -63,6 +63,34 @@ async def test_lease_that_has_ended_is_refused(managing: Managing) -> None:
                 await wallet.get_address()
 
 
+async def test_call_that_waited_until_its_lease_ended_is_refused(managing: Managing) -> None:
+    """A call that waits behind another one is not sent any more when its lease has ended meanwhile."""
+    async with managing() as manager:
+        async with manager.lease(A) as lease:
+            wallet = lease.wallet(WalletRole.BUYER)
+            server = manager._slots[A].open_session.wallets[WalletRole.BUYER].server
+            await server.turn.acquire()
+            waiting = asyncio.create_task(wallet.store())
+            await settle()
+        server.turn.release()
+        with pytest.raises(StaleLease):
+            await waiting
+        assert server.fault is None
+
+
+async def test_expired_sessions_are_looked_for_regularly(
+    managing: Managing, opener: FakeOpener, clock: ManualClock
+) -> None:
+    """Nobody has to ask for it: expired sessions are closed by the manager's own task."""
+    async with managing(ttl=100, cleanup_interval=0.001) as manager:
+        await manager.get_or_create_session(A)
+        clock.advance(100)
+        async with asyncio.timeout(5):
+            while manager.get_stats().active:
+                await asyncio.sleep(0.001)
+        assert opener.closed == {A: 1}
+
+
 async def test_lease_for_one_role_gives_no_other(managing: Managing) -> None:
     """A wallet that was not verified for this lease cannot be had from it."""
     async with managing() as manager, manager.lease(A, (WalletRole.BUYER,)) as lease:
