@@ -77,5 +77,8 @@ class SessionCollector(Collector):
         for use, count in (("in_use", stats.in_use), ("reserve", stats.in_reserve)):
             processes.add_metric((use,), count)
         yield processes
+        yield GaugeMetricFamily(
+            "escrowd_wallet_processes_memory_bytes", "Memory of all wallet processes", value=stats.memory_bytes
+        )
         yield CounterMetricFamily("escrowd_wallet_processes_started", "Wallet processes started", value=stats.started)
         yield CounterMetricFamily("escrowd_wallet_processes_lost", "Wallet processes lost", value=stats.lost)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+import psutil
 import structlog
 
 from escrowd.domain.errors import EscrowdError
@@ -48,6 +49,8 @@ class PoolStats:
     attached: int
     started: int
     lost: int
+    #: Proportional set size of all children together, at the last check of the reserve.
+    memory_bytes: int = 0
 
 
 class WalletPool:
@@ -76,6 +79,7 @@ class WalletPool:
         self._starting = 0
         self._started = 0
         self._lost = 0
+        self._memory_bytes = 0
         self._keeper: asyncio.Task[None] | None = None
         self._start_guard = StartGuard()
 
@@ -141,7 +145,10 @@ class WalletPool:
             await server.client.close_wallet()
 
     async def check_reserve(self) -> None:
-        """Ask every process in reserve whether it is well; end those that are not, and fill up to the minimum."""
+        """Ask every process in reserve whether it is well; end those that are not, and fill up to the minimum.
+
+        Also looks how much memory all children take.
+        """
         async with self._checking:
             for server in tuple(self._reserve):
                 # It stays where it is meanwhile; whoever takes it now may keep it.
@@ -154,10 +161,21 @@ class WalletPool:
                     self._reserve.append(attached)
             while len(self._reserve) < self.bounds.minimum and self._running < self.bounds.maximum:
                 await self.give_back(await self._start_one())
+            children = [each for each in (*self._reserve, *self._in_use) if isinstance(each, WalletProcess)]
+            pids = [child.running.identity.pid for child in children]
+            # In a thread: the kernel walks the pages of each process, which takes a while for hundreds.
+            self._memory_bytes = await asyncio.to_thread(_memory_of, pids)
 
     def stats(self) -> PoolStats:
         """Count the processes."""
-        return PoolStats(len(self._in_use), len(self._reserve), len(self._attached), self._started, self._lost)
+        return PoolStats(
+            in_use=len(self._in_use),
+            in_reserve=len(self._reserve),
+            attached=len(self._attached),
+            started=self._started,
+            lost=self._lost,
+            memory_bytes=self._memory_bytes,
+        )
 
     @property
     def _running(self) -> int:
@@ -252,3 +270,14 @@ class StartGuard:
         """Note a good start."""
         self._failures = 0
         self._refuse_until = 0.0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _memory_of(pids: Sequence[int]) -> int:
+    total = 0
+    for pid in pids:
+        with suppress(psutil.Error):  # it ended meanwhile
+            total += psutil.Process(pid).memory_full_info().pss
+    return total

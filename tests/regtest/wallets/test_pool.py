@@ -56,6 +56,7 @@ async def test_process_given_back_is_handed_out_again(making: MakePool) -> None:
     async with making(minimum=1) as pool:
         await pool.check_reserve()
         assert pool.stats().in_reserve == 1
+        assert 2**20 < pool.stats().memory_bytes < 2**28
         first, second = await pool.acquire(), await pool.acquire()
         assert pool.stats().in_use == 2
         await pool.give_back(first)

@@ -15,7 +15,7 @@ STATS = SessionStats(
 def test_sessions_are_counted_by_phase_when_asked() -> None:
     """The metrics show the state of the moment in which Prometheus asks."""
     registry = CollectorRegistry()
-    registry.register(SessionCollector(lambda: STATS, lambda: PoolStats(6, 3, 0, 9, 1)))
+    registry.register(SessionCollector(lambda: STATS, lambda: PoolStats(6, 3, 0, 9, 1, 64)))
     values = {
         phase: registry.get_sample_value("escrowd_sessions", {"phase": phase})
         for phase in ("idle", "leased", "opening", "closing")
@@ -25,6 +25,7 @@ def test_sessions_are_counted_by_phase_when_asked() -> None:
     assert registry.get_sample_value("escrowd_session_repairs_total") == 6
     assert registry.get_sample_value("escrowd_wallet_processes", {"use": "reserve"}) == 3
     assert registry.get_sample_value("escrowd_wallet_processes_lost_total") == 1
+    assert registry.get_sample_value("escrowd_wallet_processes_memory_bytes") == 64
 
 
 def test_calls_are_counted_by_method_and_outcome_and_hold_no_secret() -> None:
