@@ -1,0 +1,1 @@
+"""What happened on chain, seen by view key: one pass over the blocks for all addresses."""

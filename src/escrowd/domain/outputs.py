@@ -1,0 +1,83 @@
+"""Outputs that an escrow's address received, and what each of them counts for.
+
+An output is known by its one-time public key. Two outputs with the same key can be spent only once (the burning bug,
+monero-project/research-lab issue 103), so a ledger holds one entry for a key: the larger one, as wallet2 does
+(``process_new_transaction``).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+#: Blocks after which Monero lets an output be spent (``CRYPTONOTE_DEFAULT_TX_SPENDABLE_AGE``).
+SPENDABLE_AGE: Final = 10
+
+
+class WhyNot(StrEnum):
+    """Why an output does not count towards the deposit. It is shown, and goes back to the buyer with a payout."""
+
+    #: It came to another address of the escrow's wallet than the one that was given out.
+    SUBADDRESS = "subaddress"
+    #: Its sender locked it until some height or time. The lock of a miner's reward is one, too.
+    LOCKED = "locked"
+    #: It came after the escrow had ended, or after its payout was planned.
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedOutput:
+    """One output that the chain or the pool shows for an escrow's address. Amounts are piconero."""
+
+    txid: str
+    #: Its place among the outputs of the transaction.
+    index: int
+    #: One-time public key, hex.
+    key: str
+    amount: int
+    #: Account (major) and index in it (minor) of the address that was paid; (0, 0) is the primary address.
+    account: int = 0
+    address_index: int = 0
+    #: 0, a height below 500 000 000, or a Unix time (``is_tx_spendtime_unlocked``).
+    unlock_time: int = 0
+    is_coinbase: bool = False
+    #: Hex of the 8 bytes in an integrated address; for information only.
+    payment_id: str | None = None
+    #: Height of its block, where the first block has 0; ``None`` in the pool.
+    height: int | None = None
+    #: Its index among all RingCT outputs of the chain; ``None`` in the pool.
+    global_index: int | None = None
+    #: Another transaction that spends the same money was seen. Only in the pool.
+    double_spend_seen: bool = False
+
+    @property
+    def is_mined(self) -> bool:
+        """Whether it is in a block."""
+        return self.height is not None
+
+    @property
+    def is_to_primary_address(self) -> bool:
+        """Whether it was paid to the address that was given out, payment id or not."""
+        return (self.account, self.address_index) == (0, 0)
+
+    def confirmations(self, chain_height: int) -> int:
+        """Count the blocks from its own to the end of a chain of ``chain_height`` blocks; 0 in the pool."""
+        return 0 if self.height is None else max(0, chain_height - self.height)
+
+    def why_it_does_not_count(self) -> WhyNot | None:
+        """Judge it by itself: only unlocked money to the address that was given out counts."""
+        if not self.is_to_primary_address:
+            return WhyNot.SUBADDRESS
+        if self.unlock_time != 0:
+            return WhyNot.LOCKED
+        return None
+
+
+def credited_once(outputs: Iterable[ReceivedOutput]) -> tuple[ReceivedOutput, ...]:
+    """Keep one output for each one-time key: the one with the larger amount, of equals the first."""
+    kept: dict[str, ReceivedOutput] = {}
+    for output in outputs:
+        known = kept.get(output.key)
+        if known is None or output.amount > known.amount:
+            kept[output.key] = output
+    return tuple(kept.values())

@@ -1,0 +1,1 @@
+"""Money that leaves an escrow: who gets what, to the piconero, and how far it is."""

@@ -1,0 +1,1 @@
+"""What may be asked of an escrow, and what is then done: commands, keying, payouts, deadlines."""

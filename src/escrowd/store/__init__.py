@@ -1,0 +1,1 @@
+"""Everything that must survive a crash, in SQL: SQLite for one process, PostgreSQL for many."""
