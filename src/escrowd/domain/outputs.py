@@ -73,6 +73,16 @@ class ReceivedOutput:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A transaction that spends an output of an escrow. ``height`` is ``None`` in the pool."""
+
+    #: Hex.
+    key_image: str
+    txid: str
+    height: int | None = None
+
+
 def credited_once(outputs: Iterable[ReceivedOutput]) -> tuple[ReceivedOutput, ...]:
     """Keep one output for each one-time key: the one with the larger amount, of equals the first."""
     kept: dict[str, ReceivedOutput] = {}

@@ -1,0 +1,145 @@
+"""What the ledger of received and spent outputs means for an escrow: from chain facts to events. Pure.
+
+The watcher writes down what it sees; here is decided what it counts for. The result depends on nothing but the present
+ledger and the escrow, so it may be asked again at any time, and says nothing new when nothing is new.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from escrowd.domain.escrow.events import DepositConfirmed, DepositReorged, DepositSeen, Event, SpentOutside
+from escrowd.domain.escrow.facts import DepositFacts, Escrow
+from escrowd.domain.escrow.status import ENDED, Status
+from escrowd.domain.outputs import SPENDABLE_AGE, ReceivedOutput, Spend, WhyNot, credited_once
+
+#: From this number on an unlock time is a Unix time and no height (``CRYPTONOTE_MAX_BLOCK_NUMBER``).
+FIRST_UNIX_TIME: Final = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What blocks and pool show for one escrow at one moment."""
+
+    #: Number of blocks of the chain.
+    chain_height: int
+    #: Time of the last block, in seconds since 1970: locks by time are measured with it.
+    chain_time: int
+    outputs: tuple[ReceivedOutput, ...] = ()
+    #: What spends the outputs whose key images are known.
+    spends: tuple[Spend, ...] = ()
+    #: Ids of all transactions that the service itself sent for this escrow.
+    our_txids: frozenset[str] = frozenset()
+    #: One-time keys of the outputs that the ordered payout spends; empty before there is one.
+    paid_out: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one output counts for."""
+
+    output: ReceivedOutput
+    confirmations: int
+    #: ``None``: it counts towards the deposit.
+    reason: WhyNot | None
+
+
+def judge(escrow: Escrow, ledger: Ledger) -> tuple[Judgement, ...]:
+    """Say of every output what it counts for, each one-time key once."""
+    return tuple(
+        Judgement(output, output.confirmations(ledger.chain_height), _reason(escrow, ledger, output))
+        for output in credited_once(_not_our_change(ledger))
+    )
+
+
+def deposit_facts(escrow: Escrow, ledger: Ledger) -> DepositFacts:
+    """Sum up the ledger for this escrow, as of now."""
+    judged = judge(escrow, ledger)
+    late = [each.output for each in judged if each.output.key not in ledger.paid_out]
+    if escrow.status in ENDED:
+        return replace(
+            escrow.deposit,
+            late_seen=_sum(late),
+            late_spendable=_sum(each for each in late if is_spendable(each, ledger)),
+        )
+    counts = [each for each in judged if each.reason is None]
+    deep = [each.output for each in counts if each.confirmations >= escrow.terms.confirmations]
+    return DepositFacts(
+        seen=_sum(each.output for each in counts),
+        confirmed=_sum(deep),
+        late_seen=_sum(late) if escrow.status is Status.PAYING and ledger.paid_out else 0,
+    )
+
+
+def assess(escrow: Escrow, ledger: Ledger) -> tuple[Event, ...]:
+    """Return the events of the chain that happened since the facts of the escrow were noted, in order."""
+    if escrow.address is None:
+        return ()
+    return (*_spent_outside(escrow, ledger), *_changes(escrow.deposit, deposit_facts(escrow, ledger)))
+
+
+def is_spendable(output: ReceivedOutput, ledger: Ledger) -> bool:
+    """Return whether the next block may hold a transaction that spends this output.
+
+    As ``is_transfer_unlocked`` of wallet2: ten blocks for everything, and the lock that its sender put on it.
+    """
+    if output.confirmations(ledger.chain_height) < SPENDABLE_AGE:
+        return False
+    if output.unlock_time < FIRST_UNIX_TIME:
+        # is_tx_spendtime_unlocked allows one block more: the one that would hold the spend.
+        return output.unlock_time <= ledger.chain_height
+    return output.unlock_time <= ledger.chain_time
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _not_our_change(ledger: Ledger) -> Iterable[ReceivedOutput]:
+    """Leave out what our own payouts returned to the escrow: change looks like a deposit to the watcher."""
+    return (output for output in ledger.outputs if output.txid not in ledger.our_txids)
+
+
+def _reason(escrow: Escrow, ledger: Ledger, output: ReceivedOutput) -> WhyNot | None:
+    reason = output.why_it_does_not_count()
+    if reason is not None or output.key in ledger.paid_out:
+        return reason
+    is_late = escrow.status in ENDED or (escrow.status is Status.PAYING and bool(ledger.paid_out))
+    return WhyNot.LATE if is_late else None
+
+
+def _sum(outputs: Iterable[ReceivedOutput]) -> int:
+    return sum(output.amount for output in outputs)
+
+
+def _changes(old: DepositFacts, new: DepositFacts) -> tuple[Event, ...]:
+    """Tell a loss first, for it may undo what a gain would build on."""
+    if _is_less(new, old):
+        return (DepositReorged(new),)
+    events: list[Event] = []
+    seen = replace(new, confirmed=old.confirmed, late_spendable=old.late_spendable)
+    if seen != old:
+        events.append(DepositSeen(seen))
+    if new != seen:
+        events.append(DepositConfirmed(new))
+    return tuple(events)
+
+
+def _is_less(new: DepositFacts, old: DepositFacts) -> bool:
+    # Money that was not part of the payout becomes late when that is planned; it is not lost.
+    return (
+        new.seen + new.late_seen < old.seen + old.late_seen
+        or new.confirmed < old.confirmed
+        or new.late_spendable < old.late_spendable
+    )
+
+
+def _spent_outside(escrow: Escrow, ledger: Ledger) -> tuple[Event, ...]:
+    if escrow.status in ENDED or escrow.status is Status.HELD:
+        return ()
+    foreign = _foreign(ledger.spends, ledger.our_txids)
+    return (SpentOutside(foreign[0]),) if foreign else ()
+
+
+def _foreign(spends: Iterable[Spend], ours: Collection[str]) -> list[str]:
+    # Money state changes only by what is in a block: what is in the pool may vanish.
+    return sorted({spend.txid for spend in spends if spend.height is not None and spend.txid not in ours})

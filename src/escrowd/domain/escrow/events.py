@@ -1,0 +1,202 @@
+"""What can happen to an escrow. Events are facts, in the past tense; who may send them is said by the table."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from escrowd.domain.escrow.facts import DepositFacts, HoldReason
+from escrowd.domain.escrow.status import DeadlineName
+from escrowd.domain.escrow.terms import Terms
+from escrowd.domain.payouts.records import PayoutKind
+
+# --- the keys --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The parties agreed on terms. The first event of every escrow."""
+
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class KeysReady:
+    """All three wallets are ready, agree on the address, and their keys are backed up."""
+
+    address: str
+    restore_height: int
+
+
+# --- the deposit -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DepositSeen:
+    """More money came into pool or chain."""
+
+    deposit: DepositFacts
+
+
+@dataclass(frozen=True, slots=True)
+class DepositConfirmed:
+    """More money is as deep as the terms ask, or late money can be spent."""
+
+    deposit: DepositFacts
+
+
+@dataclass(frozen=True, slots=True)
+class DepositReorged:
+    """Money left the pool or the chain, or is less deep than it was."""
+
+    deposit: DepositFacts
+
+
+@dataclass(frozen=True, slots=True)
+class FundingVerified:
+    """A real wallet sees the same deposit as the watcher."""
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRefuted:
+    """A real wallet sees another deposit than the watcher; ``details`` says in what they differ."""
+
+    details: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnfundedVerified:
+    """A real wallet agrees that the deposit is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpentOutside:
+    """A transaction that is not ours spends the deposit."""
+
+    txid: str
+
+
+# --- what people say -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Somebody called the trade off before anything was paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The vendor says that the goods were delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The money shall go to the vendor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """The money shall go back to the buyer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """A party asks the arbiter to decide."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitProposed:
+    """A party offers to divide the deposit: ``vendor_share`` piconero for the vendor's side, the rest for the buyer."""
+
+    vendor_share: int
+
+
+@dataclass(frozen=True, slots=True)
+class SplitAccepted:
+    """The other party takes the offer, naming its share, so that nobody accepts what was changed meanwhile."""
+
+    vendor_share: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """The arbiter divides the deposit: ``vendor_share`` piconero for the vendor's side, the rest for the buyer."""
+
+    vendor_share: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The operator found nothing wrong: the escrow goes on where it was held."""
+
+
+# --- time and payouts ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """A period ended. ``armed_at`` names the version in which it began."""
+
+    name: DeadlineName
+    armed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutBroadcast:
+    """The transactions of a payout were sent."""
+
+    payout: str
+    kind: PayoutKind
+    txids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutConfirmed:
+    """All transactions of a payout are as deep as the terms ask."""
+
+    payout: str
+    kind: PayoutKind
+    txids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutReorged:
+    """A payout that was final is no longer in the chain."""
+
+    payout: str
+    kind: PayoutKind
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutFailed:
+    """A payout cannot be made or cannot become final."""
+
+    reason: HoldReason
+    details: str
+
+
+Event: TypeAlias = (
+    Created
+    | KeysReady
+    | DepositSeen
+    | DepositConfirmed
+    | DepositReorged
+    | FundingVerified
+    | FundingRefuted
+    | UnfundedVerified
+    | SpentOutside
+    | Cancelled
+    | Delivered
+    | Released
+    | Refunded
+    | Disputed
+    | SplitProposed
+    | SplitAccepted
+    | Ruled
+    | Resumed
+    | DeadlineReached
+    | PayoutBroadcast
+    | PayoutConfirmed
+    | PayoutReorged
+    | PayoutFailed
+)

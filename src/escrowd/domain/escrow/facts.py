@@ -1,0 +1,137 @@
+"""An escrow and what is known of it. Values never change; each step makes a new one."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from escrowd.domain.escrow.status import ENDED, DeadlineName, Status, Who
+from escrowd.domain.escrow.terms import Overpayment, Terms
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.payouts.records import PayoutKind
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happens.
+
+    ``utc`` is milliseconds since 1970. ``running`` counts the milliseconds in which the service was up and its daemon
+    in sync: deadlines are measured with it, so that nobody loses time to our outage.
+    """
+
+    utc: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class DepositFacts:
+    """What blocks and pool showed at the last look. Piconero."""
+
+    #: Money that counts, in the pool or the chain.
+    seen: int = 0
+    #: Money that counts and is as deep as the terms ask.
+    confirmed: int = 0
+    #: Money beside the deposit of an escrow that is being paid out or has ended, in the pool or the chain.
+    late_seen: int = 0
+    #: Such money that can be spent now and goes back to the buyer.
+    late_spendable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The end of a period.
+
+    ``armed_at`` is the version of the escrow in which it began: a timer that was set for another version is stale.
+    """
+
+    name: DeadlineName
+    #: On the clock of :attr:`Moment.running`.
+    due: int
+    armed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SplitProposal:
+    """One party's offer. ``vendor_share`` is what the vendor's side gets of the deposit, in piconero."""
+
+    by: Who
+    vendor_share: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutOrder:
+    """A decision on the money, and whose word it was. ``version`` is that of the step in which it fell."""
+
+    kind: PayoutKind
+    vendor_share: int
+    by: Who
+    version: int
+
+
+class HoldReason(StrEnum):
+    """Why an escrow waits for the operator."""
+
+    #: A real wallet and the chain's watcher see different money.
+    WALLET_DISAGREES = "wallet_disagrees"
+    #: The deposit was spent by a transaction that is not ours.
+    SPENT_OUTSIDE = "spent_outside"
+    #: The deposit vanished from the chain after the vendor had delivered or somebody had disputed.
+    DEPOSIT_GONE = "deposit_gone"
+    #: The payout cannot be made; the message says why.
+    PAYOUT_FAILED = "payout_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why the escrow is held, in words for the operator, and the status it came from."""
+
+    reason: HoldReason
+    details: str
+    since: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Escrow:
+    """One trade.
+
+    ``version`` counts its steps. What is only known later is ``None`` until then.
+    """
+
+    id: EscrowId
+    status: Status
+    version: int
+    terms: Terms
+    #: Milliseconds since 1970, UTC.
+    created_at: int
+    address: str | None = None
+    #: Height of the chain when the keys were made: no deposit can be older.
+    restore_height: int | None = None
+    deposit: DepositFacts = field(default_factory=DepositFacts)
+    deadline: Deadline | None = None
+    proposal: SplitProposal | None = None
+    order: PayoutOrder | None = None
+    #: Where a deposit that is final again leads: a reorganisation may have thrown the escrow back to confirming.
+    returns_to: Status = Status.FUNDED
+    #: How often the arbiter was reminded since the dispute began.
+    reminders: int = 0
+    hold: Hold | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no payout is to come but the return of late money."""
+        return self.status in ENDED
+
+    @property
+    def is_seen_in_full(self) -> bool:
+        """Whether enough money that counts is in pool or chain."""
+        return self.deposit.seen >= self.terms.least_deposit
+
+    @property
+    def is_confirmed_in_full(self) -> bool:
+        """Whether enough money that counts is as deep as the terms ask."""
+        return self.deposit.confirmed >= self.terms.least_deposit
+
+    @property
+    def divisible(self) -> int:
+        """What there is to be divided between vendor and buyer, in piconero: the deposit without a returned excess."""
+        if self.terms.overpayment is Overpayment.KEEP:
+            return self.deposit.confirmed
+        return min(self.deposit.confirmed, self.terms.amount)

@@ -1,0 +1,177 @@
+"""Conditions of the state table: predicates over an escrow, with the event's facts already in it, and the event.
+
+The docstring of each is what somebody hears whose move it refuses.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from escrowd.domain.escrow.events import (
+    DeadlineReached,
+    Event,
+    PayoutBroadcast,
+    PayoutConfirmed,
+    PayoutReorged,
+    SplitAccepted,
+)
+from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.payouts.records import PayoutKind
+
+Guard: TypeAlias = Callable[[Escrow, Event, Who], bool]
+
+
+def always(_escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """It is always allowed."""
+    return True
+
+
+# --- the deposit -----------------------------------------------------------------------------------------------------
+
+
+def nothing_was_seen(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Money was seen already."""
+    return escrow.deposit.seen == 0
+
+
+def seen_in_part(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Enough money was seen."""
+    return not escrow.is_seen_in_full
+
+
+def seen_in_full(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Not enough money was seen, or it is confirmed already."""
+    return escrow.is_seen_in_full and not escrow.is_confirmed_in_full
+
+
+def still_seen_in_full(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Not enough money was seen."""
+    return escrow.is_seen_in_full
+
+
+def confirmed_in_full(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Not enough money is confirmed."""
+    return escrow.is_confirmed_in_full
+
+
+def not_confirmed_in_full(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Enough money is confirmed."""
+    return not escrow.is_confirmed_in_full
+
+
+def gone_before_anybody_relied_on_it(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Enough money is still seen, or somebody relied on it."""
+    return not escrow.is_seen_in_full and escrow.returns_to is Status.FUNDED
+
+
+def gone_after_somebody_relied_on_it(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Enough money is still seen, or nobody relied on it."""
+    return not escrow.is_seen_in_full and escrow.returns_to is not Status.FUNDED
+
+
+def late_money_can_be_spent(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """There is no late money that can be spent."""
+    return escrow.deposit.late_spendable > 0
+
+
+# --- where it came from ----------------------------------------------------------------------------------------------
+
+
+def returns_to(status: Status) -> Guard:
+    """Return the guard of a deposit that leads back to this status when it is final again."""
+
+    def guard(escrow: Escrow, _event: Event, _who: Who) -> bool:
+        return escrow.returns_to is status
+
+    guard.__name__ = f"returns_to_{status}"
+    guard.__doc__ = f"It was not {status} before."
+    return guard
+
+
+def held_while_paying(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """It was not being paid out when it was held."""
+    return escrow.hold is not None and escrow.hold.since is Status.PAYING
+
+
+def held_before_paying_with_money(escrow: Escrow, event: Event, who: Who) -> bool:
+    """It was being paid out when it was held, or not enough money is seen."""
+    return not held_while_paying(escrow, event, who) and escrow.is_seen_in_full
+
+
+def held_before_paying_without_money(escrow: Escrow, event: Event, who: Who) -> bool:
+    """It was being paid out when it was held, or enough money is seen."""
+    return not held_while_paying(escrow, event, who) and not escrow.is_seen_in_full
+
+
+def a_deposit_is_there(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """There is no confirmed money that could be paid out."""
+    return escrow.deposit.confirmed > 0
+
+
+# --- offers, rulings and time ----------------------------------------------------------------------------------------
+
+
+def the_other_party_offered_it(escrow: Escrow, event: Event, who: Who) -> bool:
+    """The other party has no such offer standing; look at the escrow again."""
+    proposal = escrow.proposal
+    return (
+        isinstance(event, SplitAccepted)
+        and proposal is not None
+        and proposal.by is not who
+        and proposal.vendor_share == event.vendor_share
+    )
+
+
+def the_arbiter_was_reminded(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """The arbiter has still time to rule."""
+    return escrow.reminders > 0
+
+
+def the_arbiter_was_not_reminded(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """The arbiter was reminded already."""
+    return escrow.reminders == 0
+
+
+def it_is_the_deadline(escrow: Escrow, event: Event, _who: Who) -> bool:
+    """Another period runs now, or none."""
+    deadline = escrow.deadline
+    return (
+        isinstance(event, DeadlineReached)
+        and deadline is not None
+        and (deadline.name, deadline.armed_at) == (event.name, event.armed_at)
+    )
+
+
+def it_is_the_deadline_and(further: Guard) -> Guard:
+    """Return the guard of a deadline that does different things in different cases."""
+
+    def guard(escrow: Escrow, event: Event, who: Who) -> bool:
+        return it_is_the_deadline(escrow, event, who) and further(escrow, event, who)
+
+    guard.__name__ = f"it_is_the_deadline_and_{further.__name__}"
+    guard.__doc__ = it_is_the_deadline.__doc__
+    return guard
+
+
+# --- payouts ---------------------------------------------------------------------------------------------------------
+
+
+def it_is(kind: PayoutKind) -> Guard:
+    """Return the guard of a payout of this kind."""
+
+    def guard(_escrow: Escrow, event: Event, _who: Who) -> bool:
+        return isinstance(event, PayoutBroadcast | PayoutConfirmed | PayoutReorged) and event.kind is kind
+
+    guard.__name__ = f"it_is_a_{kind}"
+    guard.__doc__ = f"It is no {kind}."
+    return guard
+
+
+def it_is_what_was_ordered(escrow: Escrow, event: Event, _who: Who) -> bool:
+    """It is not the payout that was ordered."""
+    order = escrow.order
+    return (
+        isinstance(event, PayoutBroadcast | PayoutConfirmed | PayoutReorged)
+        and order is not None
+        and event.kind is order.kind
+    )
