@@ -7,7 +7,7 @@ from typing import Protocol
 
 from escrowd.domain.escrow.terms import Custody
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.keying import KeyingAttempt, HostedKey, KeyingRound, KeySet, MessageKey
+from escrowd.domain.keying import HostedKey, KeyingAttempt, KeyingRound, KeySet, MessageKey
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.monero.wallet import MoneroClient
