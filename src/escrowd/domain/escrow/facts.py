@@ -120,6 +120,15 @@ class Escrow:
         return self.status in ENDED
 
     @property
+    def counts_blocks(self) -> bool:
+        """Whether the next block may change something for it, although no transaction of its own is in that."""
+        deposit = self.deposit
+        waits = self.status in (Status.CONFIRMING, Status.PAYING) or (
+            self.status is Status.HELD and self.order is not None
+        )
+        return waits or deposit.seen > deposit.confirmed or deposit.late_seen > deposit.late_spendable
+
+    @property
     def is_seen_in_full(self) -> bool:
         """Whether enough money that counts is in pool or chain."""
         return self.deposit.seen >= self.terms.least_deposit

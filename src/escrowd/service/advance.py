@@ -1,0 +1,137 @@
+"""Carries one escrow as far as it can go now: the only place where events of chain, clock and service are applied.
+
+Whoever claims the escrow's work row runs this, and nobody else at the same time. Everything here may be run again after
+a crash at any point: facts are assessed anew, effects are marked done in the transaction that stores what came of them.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from escrowd.domain.escrow.assess import assess
+from escrowd.domain.escrow.effects import Effect
+from escrowd.domain.escrow.events import Event
+from escrowd.domain.escrow.facts import Escrow, Moment
+from escrowd.domain.escrow.machine import due_event, is_allowed, step
+from escrowd.domain.escrow.status import Who
+from escrowd.domain.identifiers import EscrowId
+from escrowd.service.ports import Claim, PendingEffect, Store, Transaction
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One effect to be carried out for an escrow, under a claim."""
+
+    escrow: Escrow
+    effect: PendingEffect
+    claim: Claim
+
+
+#: Carries out an effect and returns what came of it. May be run again, with the same result or none.
+Handler: TypeAlias = Callable[[Task], Awaitable[tuple[Event, ...]]]
+
+
+class Follower(Protocol):
+    """Who looks after transactions that were sent."""
+
+    async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
+        """Look at the escrow's payouts in pool and chain, send what got lost once more, and return what is new."""
+        ...
+
+
+class EscrowAdvance:
+    """Advances escrows. ``handlers`` has one handler for each effect."""
+
+    def __init__(self, store: Store, handlers: Mapping[Effect, Handler], follower: Follower) -> None:
+        missing = set(Effect) - set(handlers)
+        if missing:
+            raise ValueError(f"no handler for the effects {sorted(missing)}")
+        self._store = store
+        self._handlers = handlers
+        self._follower = follower
+
+    async def advance(self, escrow: EscrowId, claim: Claim) -> float | None:
+        """Do all that is due for an escrow, and return in how many seconds to look again (``None``: when woken).
+
+        Raises:
+            LeaseLost: the claim is no longer ours; nothing of the last part was stored.
+            EscrowdError: something failed; it is tried again later, from where it stands.
+
+        """
+        await self._look_at_chain_and_clock(escrow, claim)
+        while (task := await self._next_task(escrow, claim)) is not None:
+            claim.check()
+            await self._carry_out(task)
+        await self._follow(escrow, claim)
+        return await self._seconds_to_deadline(escrow)
+
+    async def _look_at_chain_and_clock(self, escrow: EscrowId, claim: Claim) -> None:
+        async with self._fenced(claim) as tx:
+            before = await tx.escrows.load(escrow, for_update=True)
+            moment = await tx.clock.now()
+            after = await apply(tx, before, assess(before, await tx.ledgers.ledger(escrow)), Who.CHAIN, moment)
+            due = due_event(after, moment.running)
+            if due is not None:
+                await apply(tx, after, (due,), Who.CLOCK, moment)
+
+    async def _next_task(self, escrow: EscrowId, claim: Claim) -> Task | None:
+        async with self._store.transaction() as tx:
+            pending = await tx.escrows.pending_effects(escrow)
+            return Task(await tx.escrows.load(escrow), pending[0], claim) if pending else None
+
+    async def _carry_out(self, task: Task) -> None:
+        effect = task.effect
+        log.info("effect.begins", escrow=task.escrow.id, effect=effect.effect, version=effect.version)
+        events = await self._handlers[effect.effect](task)
+        async with self._fenced(task.claim) as tx:
+            now = await tx.escrows.load(task.escrow.id, for_update=True)
+            await apply(tx, now, events, Who.SERVICE, await tx.clock.now())
+            await tx.escrows.effect_done(task.escrow.id, effect)
+        log.info("effect.done", escrow=task.escrow.id, effect=effect.effect, version=effect.version)
+
+    async def _follow(self, escrow: EscrowId, claim: Claim) -> None:
+        async with self._store.transaction() as tx:
+            now = await tx.escrows.load(escrow)
+        events = await self._follower.follow(now, claim)
+        if events:
+            async with self._fenced(claim) as tx:
+                now = await tx.escrows.load(escrow, for_update=True)
+                await apply(tx, now, events, Who.SERVICE, await tx.clock.now())
+                # What follows from them is done at the next turn, which comes at once.
+                await tx.wake(escrow)
+
+    async def _seconds_to_deadline(self, escrow: EscrowId) -> float | None:
+        async with self._store.transaction() as tx:
+            deadline = (await tx.escrows.load(escrow)).deadline
+            if deadline is None:
+                return None
+            # The running clock is never faster than the wall clock, so this is never too late by much: when it wakes
+            # too early, it looks again.
+            return max(0.0, (deadline.due - (await tx.clock.now()).running) / 1000)
+
+    @asynccontextmanager
+    async def _fenced(self, claim: Claim) -> AsyncIterator[Transaction]:
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(claim)
+            yield tx
+
+
+async def apply(tx: Transaction, escrow: Escrow, events: Iterable[Event], who: Who, moment: Moment) -> Escrow:
+    """Apply events of the chain, the clock or the service, and store each step.
+
+    An event that the table no longer allows was overtaken by another one, such as a deadline by a deposit. It is left
+    out: facts are assessed again at the next turn, so none can be lost that way.
+    """
+    for event in events:
+        if not is_allowed(escrow, event, who):
+            log.info("event.overtaken", escrow=escrow.id, event=type(event).__name__, status=escrow.status)
+            continue
+        taken = step(escrow, event, who, moment)
+        await tx.escrows.save(taken)
+        escrow = taken.after
+    return escrow

@@ -1,0 +1,26 @@
+"""Errors of the service."""
+
+from escrowd.domain.errors import EscrowdError, Fault, Retry
+
+
+class ServiceError(EscrowdError):
+    """The service could not do what was asked or what is due."""
+
+
+class NotInSync(ServiceError):
+    """The daemon, a wallet or the watcher has not caught up with the chain; facts about money have to wait."""
+
+    fault = Fault.MONERO
+    retry = Retry.SAFE
+
+
+class CustodyNotOffered(ServiceError):
+    """The service does not yet work with parties who keep their own keys."""
+
+    fault = Fault.CALLER
+
+
+class LeaseLost(ServiceError):
+    """The right to work on this escrow has run out, or another worker has it. Nothing was stored."""
+
+    retry = Retry.SAFE
