@@ -18,9 +18,3 @@ class CustodyNotOffered(ServiceError):
     """The service does not yet work with parties who keep their own keys."""
 
     fault = Fault.CALLER
-
-
-class LeaseLost(ServiceError):
-    """The right to work on this escrow has run out, or another worker has it. Nothing was stored."""
-
-    retry = Retry.SAFE

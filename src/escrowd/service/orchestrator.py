@@ -1,0 +1,107 @@
+"""EscrowOrchestrator: the one door for whoever makes an escrow or says something about one.
+
+Who may say what is in the state table, and nowhere else. A command is one database transaction: the step is stored with
+its effects, or nothing is. What has to be done for it is done by :mod:`escrowd.service.advance` afterwards.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from escrowd.domain.escrow.assess import Judgement, Ledger, judge
+from escrowd.domain.escrow.events import Event, KeysReady
+from escrowd.domain.escrow.facts import Escrow, Moment
+from escrowd.domain.escrow.machine import Step, allowed_actions, create, step
+from escrowd.domain.escrow.status import Who
+from escrowd.domain.escrow.terms import Custody, Terms, checked_terms
+from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
+from escrowd.domain.payouts.records import Payout
+from escrowd.service.errors import CustodyNotOffered
+from escrowd.service.ports import Store, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class EscrowView:
+    """An escrow as it is shown, with what the chain shows for it and what was paid out, all of one moment."""
+
+    escrow: Escrow
+    ledger: Ledger
+    judgements: tuple[Judgement, ...]
+    payouts: tuple[Payout, ...]
+    moment: Moment
+
+    def allowed_actions(self, who: Who) -> tuple[str, ...]:
+        """Return the names of what somebody may do now."""
+        return allowed_actions(self.escrow, who)
+
+
+class EscrowOrchestrator:
+    """Makes escrows, takes commands, and shows how things stand."""
+
+    def __init__(self, store: Store, randomness: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._store = store
+        self._randomness = randomness
+
+    async def create(self, terms: Terms, who: Who = Who.INTEGRATOR) -> Escrow:
+        """Begin an escrow. Where the stock has a finished set of wallets, its address is there at once.
+
+        Raises:
+            InvalidInput: the terms cannot be kept; the message says why.
+            CustodyNotOffered: a party wants to keep its own key.
+
+        """
+        checked_terms(terms)
+        own = [role for role, custody in terms.custody.items() if custody is not Custody.HOSTED]
+        if own:
+            raise CustodyNotOffered(f"own custody is not offered yet, and was asked for the {', '.join(own)}")
+        async with self._store.transaction() as tx:
+            moment = await tx.clock.now()
+            taken = await tx.take_stock()
+            first = create(taken or self._new_id(moment), terms, who, moment)
+            await tx.escrows.add(first)
+            return await _with_keys(tx, first, moment) if taken else first.after
+
+    async def command(self, escrow: EscrowId, event: Event, who: Who) -> Escrow:
+        """Take what somebody says about an escrow, and return the escrow as it is then.
+
+        Raises:
+            NoSuchEscrow: there is none of this id.
+            IllegalMove: the status, or their role, does not allow it; the error lists what is allowed instead.
+            InvalidShare: a share of the deposit is out of bounds.
+
+        """
+        async with self._store.transaction() as tx:
+            before = await tx.escrows.load(escrow, for_update=True)
+            taken = step(before, event, who, await tx.clock.now())
+            await tx.escrows.save(taken)
+            return taken.after
+
+    async def view(self, escrow: EscrowId) -> EscrowView:
+        """Show how an escrow stands. Raises NoSuchEscrow."""
+        async with self._store.transaction() as tx:
+            found = await tx.escrows.load(escrow)
+            ledger = await tx.ledgers.ledger(escrow)
+            payouts = await tx.payouts.all_of(escrow)
+            return EscrowView(found, ledger, judge(found, ledger), payouts, await tx.clock.now())
+
+    def _new_id(self, moment: Moment) -> EscrowId:
+        return EscrowId(make_identifier(Prefix.ESCROW, moment.utc, self._randomness(RANDOM_BYTES)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: Blocks that a reorganisation may take back before anybody could have paid: from there on deposits are looked for.
+REORG_MARGIN = 100
+
+
+async def _with_keys(tx: Transaction, first: Step, moment: Moment) -> Escrow:
+    """Give a new escrow the wallets that were made ahead, whose address nobody has seen yet."""
+    escrow = first.after.id
+    wallets = await tx.wallet_set(escrow)
+    if wallets is None:
+        raise AssertionError(f"the stock gave {escrow} without its wallets")
+    nobody_paid_before = (await tx.ledgers.ledger(escrow)).chain_height - REORG_MARGIN
+    ready = KeysReady(wallets.address, max(wallets.restore_height, nobody_paid_before))
+    second = step(first.after, ready, Who.SERVICE, moment)
+    await tx.escrows.save(second)
+    return second.after
