@@ -153,19 +153,25 @@ async def _read_and_exchange(lease: Lease) -> Reading:
     Of the three key shares each wallet holds two, so any two know every key image together.
     """
     helper, reader = (lease.wallet(role) for role in PAIR)
-    await helper.refresh()
+    # The reader has to know the outputs before the import, which passes over those that it does not know.
+    await asyncio.gather(helper.refresh(), reader.refresh())
     exported = await helper.export_multisig_info()
     # An export makes new nonces. A wallet that forgets them in a crash would offer the old ones again.
     await lease.store()
     await reader.import_multisig_info([exported])
-    reading = await _read(reader)
+    reading = await _found(reader)
     await lease.store()
     return reading
 
 
 async def _read(wallet: MoneroClient) -> Reading:
-    """Let a wallet read the chain, and return the outputs of all its accounts."""
+    """Let a wallet read the chain, and return what it found."""
     await wallet.refresh()
+    return await _found(wallet)
+
+
+async def _found(wallet: MoneroClient) -> Reading:
+    """Return the outputs of all accounts of a wallet."""
     height = await wallet.get_height()
     balance = await wallet.get_balance_of_all_accounts()
     accounts = sorted({0, *(each.account_index for each in balance.per_subaddress)})
