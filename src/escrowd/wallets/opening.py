@@ -5,7 +5,6 @@ no more wallets are opened at a time than there are cores: more would only make 
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.monero.errors import WalletNotSaved
+from escrowd.wallets.cores import Cores
 from escrowd.wallets.errors import WalletFileMissing, WrongWallet
 from escrowd.wallets.pool import WalletPool
 from escrowd.wallets.records import WalletRecord, WalletRecords
@@ -35,16 +35,16 @@ class SessionOpener:
         pool: WalletPool,
         records: WalletRecords,
         vault: Vault,
-        cores: int | None = None,
+        cores: Cores | None = None,
         on_opened: Callable[[float], None] | None = None,
     ) -> None:
         self.pool = pool
+        self.vault = vault
+        #: Shared with whoever makes wallets, which costs as much.
+        self.cores = cores or Cores()
         self._records = records
-        self._vault = vault
-        cores = cores or len(os.sched_getaffinity(0))
-        self._core = asyncio.Semaphore(cores)
         # A process is started while the one before it opens its wallet, and no earlier: starting takes a second, too.
-        self._ahead = asyncio.Semaphore(2 * cores)
+        self._ahead = asyncio.Semaphore(2 * self.cores.count)
         self._on_opened = on_opened
 
     async def open(self, escrow: EscrowId) -> WalletSession:
@@ -124,14 +124,14 @@ class SessionOpener:
                 raise answer
 
     async def _open_wallet(self, record: WalletRecord) -> OpenWallet:
-        password = record.password(self._vault)
+        password = record.password(self.vault)
         async with self._ahead:
             server = await self.pool.acquire()
             return await self._opened(server, record, password)
 
     async def _opened(self, server: WalletServer, record: WalletRecord, password: Secret) -> OpenWallet:
         try:
-            async with self._core:
+            async with self.cores.one():
                 started = time.monotonic()
                 await server.client.open_wallet(record.filename, password)
                 seconds = time.monotonic() - started

@@ -109,6 +109,26 @@ class WalletSession:
         return None
 
 
+class Opener(Protocol):
+    """What the manager needs of who opens wallets (:class:`escrowd.wallets.opening.SessionOpener`)."""
+
+    async def open(self, escrow: EscrowId) -> WalletSession:
+        """Open all hosted wallets of an escrow."""
+        ...
+
+    async def repair(self, session: WalletSession, faults: Faults) -> WalletSession:
+        """Open the wallets of these roles again."""
+        ...
+
+    async def close(self, session: WalletSession) -> None:
+        """Save and close all wallets of a session."""
+        ...
+
+    async def leave(self, session: WalletSession) -> None:
+        """Save the wallets and leave them open for the next start."""
+        ...
+
+
 class SessionLease:
     """The right to use an escrow's wallets, for one holder at a time, until the ``async with`` block ends.
 

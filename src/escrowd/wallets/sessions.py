@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 
@@ -22,7 +22,7 @@ from escrowd.domain.parties import WalletRole
 from escrowd.monero.wallet import MoneroClient
 from escrowd.wallets.errors import ManagerClosed, RoleNotHosted, SessionUnavailable, TooManyWaiting
 from escrowd.wallets.plan import Phase, SessionView, Waiting, plan, stale, surplus
-from escrowd.wallets.session import Faults, SessionLease, TipSource, WalletSession
+from escrowd.wallets.session import Faults, Opener, SessionLease, TipSource, WalletSession
 from escrowd.wallets.settings import AtExit, SessionSettings
 from escrowd.wallets.slots import Slot, Waiter, stats_of
 from escrowd.wallets.stats import SessionCounters, SessionInfo, SessionStats
@@ -33,26 +33,6 @@ ResultT = TypeVar("ResultT")
 
 #: How often a session is repaired for one lease before its fault is the caller's to know.
 REPAIRS_PER_LEASE = 2
-
-
-class Opener(Protocol):
-    """What the manager needs of who opens wallets (:class:`escrowd.wallets.opening.SessionOpener`)."""
-
-    async def open(self, escrow: EscrowId) -> WalletSession:
-        """Open all hosted wallets of an escrow."""
-        ...
-
-    async def repair(self, session: WalletSession, faults: Faults) -> WalletSession:
-        """Open the wallets of these roles again."""
-        ...
-
-    async def close(self, session: WalletSession) -> None:
-        """Save and close all wallets of a session."""
-        ...
-
-    async def leave(self, session: WalletSession) -> None:
-        """Save the wallets and leave them open for the next start."""
-        ...
 
 
 class WalletSessionManager:
@@ -188,17 +168,31 @@ class WalletSessionManager:
         """Describe every session, the least recently used first."""
         return tuple(slot.info(self._clock()) for slot in sorted(self._slots.values(), key=lambda slot: slot.last_used))
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more session could be open without closing another, and nobody waits for that room."""
+        return len(self._slots) < self.settings.max_sessions and not self._waiting
+
     # --- adoption --------------------------------------------------------------------------------------------------
 
     def adopt(self, sessions: Iterable[WalletSession]) -> None:
         """Take over sessions that were found open in running processes; close those that are too many."""
         for session in sessions:
-            slot = self._new_slot(session.escrow)
-            slot.session = session
+            self._take_in(session)
             self._counters.adoptions += 1
-            self._become_idle(slot)
-        for escrow in surplus(self._views(), self.settings.max_sessions, self._clock()):
-            self._start_closing(self._slots[escrow])
+        self._close_surplus()
+
+    def admit(self, session: WalletSession, *, evicting: bool) -> bool:
+        """Take in wallets that were just made and are open, of an escrow without a session; return whether we did.
+
+        Without room, ``evicting`` closes the least recently used idle session; else the wallets stay their owner's.
+        """
+        if self._is_closed or not (evicting or self.has_room):
+            return False
+        self._take_in(session)
+        self._close_surplus()
+        self._dispatch()
+        return True
 
     # --- acquiring and releasing -----------------------------------------------------------------------------------
 
@@ -295,6 +289,17 @@ class WalletSessionManager:
         slot = self._slots[escrow] = Slot(escrow, opened_at=now, last_used=now)
         return slot
 
+    def _take_in(self, session: WalletSession) -> None:
+        if session.escrow in self._slots:
+            raise AssertionError(f"{session.escrow} has a session already")
+        slot = self._new_slot(session.escrow)
+        slot.session = session
+        self._become_idle(slot)
+
+    def _close_surplus(self) -> None:
+        for escrow in surplus(self._views(), self.settings.max_sessions, self._clock()):
+            self._start_closing(self._slots[escrow])
+
     def _become_idle(self, slot: Slot) -> None:
         settings = self.settings
         slot.phase = Phase.IDLE
@@ -361,13 +366,12 @@ class WalletSessionManager:
 
     async def _close_all(self, slots: Iterable[Slot]) -> int:
         """Close sessions, not to be stopped by a cancellation of ours, and count those that closed."""
-        closing = []
+        slots = tuple(slots)
         for slot in slots:
             self._start_closing(slot)
-            closing.append(slot.work)
-        if not closing:
+        if not slots:
             return 0
-        done, _ = await asyncio.wait([task for task in closing if task is not None])
+        done, _ = await asyncio.wait([slot.work for slot in slots if slot.work is not None])
         return sum(not task.cancelled() and task.exception() is None for task in done)
 
     async def _settle(self) -> None:

@@ -29,11 +29,19 @@ class Vault:
 
     def seal(self, secret: Secret, purpose: str) -> str:
         """Seal a secret for one purpose. The result is printable and may be stored anywhere."""
-        sealed = self._box.encrypt(secret.reveal().encode(), aad=purpose.encode())
+        return self.seal_bytes(secret.reveal().encode(), purpose)
+
+    def seal_bytes(self, data: bytes, purpose: str) -> str:
+        """Seal bytes, such as those of a key file, for one purpose. Their length shows in the result."""
+        sealed = self._box.encrypt(data, aad=purpose.encode())
         return _VERSION + urlsafe_b64encode(bytes(sealed)).decode("ascii")
 
     def unseal(self, sealed: str, purpose: str) -> Secret:
-        """Return the secret that was sealed for this purpose.
+        """Return the secret that was sealed for this purpose. Raises as :meth:`unseal_bytes` does."""
+        return Secret(self.unseal_bytes(sealed, purpose).decode())
+
+    def unseal_bytes(self, sealed: str, purpose: str) -> bytes:
+        """Return the bytes that were sealed for this purpose.
 
         Raises:
             NotUnsealable: another key, another purpose, or a changed text; which of them cannot be told.
@@ -42,11 +50,10 @@ class Vault:
         try:
             if not sealed.startswith(_VERSION):
                 raise ValueError("unknown version")
-            opened = self._box.decrypt(urlsafe_b64decode(sealed[len(_VERSION) :]), aad=purpose.encode())
+            return self._box.decrypt(urlsafe_b64decode(sealed[len(_VERSION) :]), aad=purpose.encode())
         except (CryptoError, ValueError):
             # Without the cause: it would carry the sealed text into the traceback.
             raise NotUnsealable(f"the sealed secret of {purpose} does not open with this vault key") from None
-        return Secret(opened.decode())
 
 
 def random_password() -> Secret:
