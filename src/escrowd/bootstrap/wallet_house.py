@@ -1,13 +1,11 @@
-"""The only place where the parts are put together."""
+"""Puts together what keeps wallets open: pool, adoption, sessions."""
 
 import resource
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
@@ -103,22 +101,6 @@ def raise_open_files_limit() -> None:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def configure_logging(*, level: int, as_json: bool) -> None:
-    """Send structured logs to standard error: lines for people, or JSON for programs."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer()
-            if as_json
-            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-    )
 
 
 def _all(observers: Sequence[Callable[[CallRecord], None]]) -> CallObserver:

@@ -1,0 +1,21 @@
+"""Where logs go, and in which form."""
+
+import sys
+
+import structlog
+
+
+def configure_logging(*, level: int, as_json: bool) -> None:
+    """Send structured logs to standard error: lines for people, or JSON for programs."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer()
+            if as_json
+            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+    )
