@@ -2,7 +2,8 @@
 
 An output is known by its one-time public key. Two outputs with the same key can be spent only once (the burning bug,
 monero-project/research-lab issue 103), so a ledger holds one entry for a key: the larger one, as wallet2 does
-(``process_new_transaction``).
+(``process_new_transaction``). Of equally large ones it is the one that comes first in the chain. What is only in the
+pool takes the place of nothing that is in a block.
 """
 
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ class WhyNot(StrEnum):
     LOCKED = "locked"
     #: It came after the escrow had ended, or after its payout was planned.
     LATE = "late"
+    #: It is in the pool, and so was another transaction that spends the same money: one of them will be mined.
+    DOUBLE_SPENT = "double_spent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,10 @@ class ReceivedOutput:
         return 0 if self.height is None else max(0, chain_height - self.height)
 
     def why_it_does_not_count(self) -> WhyNot | None:
-        """Judge it by itself: only unlocked money to the address that was given out counts."""
+        """Judge it by itself: only undisputed, unlocked money to the address that was given out counts."""
+        # The flag is about the pool: of two transactions that spend the same money, a block holds at most one.
+        if self.double_spend_seen and not self.is_mined:
+            return WhyNot.DOUBLE_SPENT
         if not self.is_to_primary_address:
             return WhyNot.SUBADDRESS
         if self.unlock_time != 0:
@@ -84,10 +90,21 @@ class Spend:
 
 
 def credited_once(outputs: Iterable[ReceivedOutput]) -> tuple[ReceivedOutput, ...]:
-    """Keep one output for each one-time key: the one with the larger amount, of equals the first."""
+    """Keep one output for each one-time key, whatever the order in which they are given.
+
+    It is one in a block, if there is one, then the one with the larger amount, then the one that came first.
+    """
     kept: dict[str, ReceivedOutput] = {}
-    for output in outputs:
+    for output in sorted(outputs, key=_place_in_chain):
         known = kept.get(output.key)
-        if known is None or output.amount > known.amount:
+        if known is None or (output.is_mined is known.is_mined and output.amount > known.amount):
             kept[output.key] = output
     return tuple(kept.values())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _place_in_chain(output: ReceivedOutput) -> tuple[bool, int, int, str, int]:
+    # An output that only a wallet found may lack its global index, so transaction and index have to do.
+    return (not output.is_mined, output.height or 0, output.global_index or 0, output.txid, output.index)
