@@ -105,6 +105,7 @@ def credited_once(outputs: Iterable[ReceivedOutput]) -> tuple[ReceivedOutput, ..
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _place_in_chain(output: ReceivedOutput) -> tuple[bool, int, int, str, int]:
-    # An output that only a wallet found may lack its global index, so transaction and index have to do.
-    return (not output.is_mined, output.height or 0, output.global_index or 0, output.txid, output.index)
+def _place_in_chain(output: ReceivedOutput) -> tuple[bool, int, int, str, int, str]:
+    # In the pool there is no global index, and of an output that only a wallet found the place in its transaction is
+    # not known: the key makes the order a total one.
+    return (not output.is_mined, output.height or 0, output.global_index or 0, output.txid, output.index, output.key)
