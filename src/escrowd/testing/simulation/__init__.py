@@ -1,0 +1,1 @@
+"""A seeded world around the real service: chain, wallets, store, clock and faults are simulated, its code is not."""

@@ -1,0 +1,323 @@
+"""A store in memory, with the transactions of a real one: all or nothing, one after the other, fenced by the claim."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from escrowd.domain.conflicts import AlreadyStored, LeaseLost, NoSuchEscrow, PayoutAlreadyOpen, VersionConflict
+from escrowd.domain.escrow.assess import Ledger
+from escrowd.domain.escrow.facts import Escrow, Moment
+from escrowd.domain.escrow.machine import Step
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
+from escrowd.service.ports import Claim, LogEntry, PendingEffect, WalletSet
+from escrowd.testing.simulation.tables import Beats, Tables, WorkRow
+
+#: Milliseconds for which an escrow is claimed.
+LEASE: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryClaim:
+    """A claim on one escrow, good while its fence is the newest and its time has not run out."""
+
+    escrow: EscrowId
+    fence: int
+    wake: int
+    lease_until: int
+    now: Callable[[], int]
+
+    def check(self) -> None:
+        """Make sure that the lease has not run out. Raises LeaseLost."""
+        if self.now() >= self.lease_until:
+            raise LeaseLost(f"the lease of {self.escrow} has run out")
+
+
+class Memory:
+    """What survives a crash: the tables, and the lock that makes transactions follow one another.
+
+    ``now`` is asked for milliseconds since 1970.
+    """
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self.now = now
+        self.tables = Tables()
+        #: Told of every step that was committed.
+        self.observer: Callable[[Step], None] = lambda _step: None
+
+
+class MemoryStore:
+    """The store of one run of the service. ``commit`` is called with what makes a transaction last."""
+
+    def __init__(self, memory: Memory, commit: Callable[[Callable[[], None]], None] = lambda act: act()) -> None:
+        self._memory = memory
+        self._commit = commit
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["MemoryTransaction"]:
+        """Begin a transaction. Where the block raises, nothing of it is kept."""
+        async with self._turn:
+            tx = MemoryTransaction(self._memory.tables.copy(), self._memory.now())
+            yield tx
+            self._commit(lambda: self._apply(tx))
+
+    async def claim(self, escrow: EscrowId, owner: str) -> MemoryClaim | None:
+        """Claim an escrow that is due, unless somebody has it."""
+        async with self.transaction() as tx:
+            row = tx.tables.work.get(escrow, WorkRow(None))
+            if row.due is None or row.due > tx.now or (row.owner and row.lease_until > tx.now):
+                return None
+            claimed = replace(row, owner=owner, fence=row.fence + 1, lease_until=tx.now + LEASE)
+            tx.tables.work[escrow] = claimed
+            return MemoryClaim(escrow, claimed.fence, row.wake, claimed.lease_until, self._memory.now)
+
+    async def settle(self, claim: MemoryClaim, in_seconds: float | None) -> None:
+        """Give a claim back; the escrow is due again in a while, when woken (``None``), or at once if it was woken.
+
+        Raises:
+            LeaseLost: somebody else has it by now.
+
+        """
+        async with self.transaction() as tx:
+            await tx.hold_claim(claim)
+            row = tx.tables.work[claim.escrow]
+            due = None if in_seconds is None else tx.now + int(in_seconds * 1000)
+            if row.wake != claim.wake:
+                due = tx.now
+            tx.tables.work[claim.escrow] = replace(row, owner="", lease_until=0, due=due, attempt=0)
+
+    async def fail(self, claim: MemoryClaim, in_seconds: float) -> None:
+        """Give a claim back after a failure, to be tried again in a while. Raises LeaseLost."""
+        async with self.transaction() as tx:
+            await tx.hold_claim(claim)
+            row = tx.tables.work[claim.escrow]
+            due = tx.now + int(in_seconds * 1000)
+            tx.tables.work[claim.escrow] = replace(row, owner="", lease_until=0, due=due, attempt=row.attempt + 1)
+
+    def _apply(self, tx: "MemoryTransaction") -> None:
+        for claim in tx.claims:
+            if self._memory.tables.work[claim.escrow].fence != claim.fence:
+                raise LeaseLost(f"somebody else works on {claim.escrow}")
+        self._memory.tables = tx.tables
+        for step in tx.escrows.steps:
+            self._memory.observer(step)
+
+
+class MemoryTransaction:
+    """One transaction over a copy of the tables."""
+
+    def __init__(self, tables: Tables, now: int) -> None:
+        self.tables = tables
+        self.now = now
+        self.claims: list[MemoryClaim] = []
+        self.escrows = MemoryEscrows(tables, now)
+        self.ledgers = MemoryLedgers(tables)
+        self.payouts = MemoryPayouts(tables)
+        self.clock = MemoryClock(tables, now)
+
+    async def take_stock(self) -> EscrowId | None:
+        """Take a finished set of wallets, the oldest first."""
+        taken = next(iter(self.tables.stock), None)
+        if taken is not None:
+            del self.tables.stock[taken]
+        return taken
+
+    async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
+        """Return the finished wallets of an escrow."""
+        return self.tables.wallet_sets.get(escrow)
+
+    async def wake(self, escrow: EscrowId, in_seconds: float = 0) -> None:
+        """Make the escrow's work row due."""
+        self.tables.wake(escrow, self.now + int(in_seconds * 1000))
+
+    async def hold_claim(self, claim: Claim) -> None:
+        """Tie the transaction to a claim. Raises LeaseLost."""
+        if not isinstance(claim, MemoryClaim):
+            raise TypeError("a claim of another store")
+        if self.tables.work[claim.escrow].fence != claim.fence:
+            raise LeaseLost(f"somebody else works on {claim.escrow}")
+        self.claims.append(claim)
+
+
+class MemoryEscrows:
+    """The escrows and their history."""
+
+    def __init__(self, tables: Tables, now: int) -> None:
+        self._tables = tables
+        self._now = now
+        self.steps: list[Step] = []
+
+    async def add(self, step: Step) -> None:
+        """Store the first step. Raises AlreadyStored."""
+        if step.after.id in self._tables.escrows:
+            raise AlreadyStored(f"there is an escrow {step.after.id}")
+        self._note(step)
+
+    async def load(self, escrow: EscrowId, *, for_update: bool = False) -> Escrow:  # noqa: ARG002 - one at a time here
+        """Return an escrow. Raises NoSuchEscrow."""
+        if escrow not in self._tables.escrows:
+            raise NoSuchEscrow(f"there is no escrow {escrow}")
+        return self._tables.escrows[escrow]
+
+    async def save(self, step: Step) -> None:
+        """Store a further step. Raises VersionConflict."""
+        stored = self._tables.escrows.get(step.after.id)
+        if step.before is None or stored is None or stored.version != step.before.version:
+            raise VersionConflict(f"{step.after.id} is no longer as it was")
+        self._note(step)
+
+    async def pending_effects(self, escrow: EscrowId) -> tuple[PendingEffect, ...]:
+        """Return the effects that are not done yet."""
+        return self._tables.effects.get(escrow, ())
+
+    async def effect_done(self, escrow: EscrowId, effect: PendingEffect) -> None:
+        """Note that an effect was carried out."""
+        left = [each for each in self._tables.effects.get(escrow, ()) if each != effect]
+        self._tables.effects[escrow] = tuple(left)
+
+    async def log(self, escrow: EscrowId, after: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
+        """Return entries of an escrow."""
+        return self._tables.log.get(escrow, ())[after : after + limit]
+
+    async def feed(self, after: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
+        """Return entries of all escrows."""
+        every = (entry for entries in self._tables.log.values() for entry in entries if entry.cursor > after)
+        return tuple(sorted(every, key=lambda entry: entry.cursor)[:limit])
+
+    async def with_status(self, *statuses: str, limit: int = 1000) -> tuple[EscrowId, ...]:
+        """Return escrows in these statuses."""
+        return tuple(each.id for each in self._tables.escrows.values() if each.status in statuses)[:limit]
+
+    def _note(self, step: Step) -> None:
+        self._tables.note(step)
+        self.steps.append(step)
+        self._tables.wake(step.after.id, self._now)
+
+
+class MemoryLedgers:
+    """What watcher and wallets found."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def ledger(self, escrow: EscrowId) -> Ledger:
+        """Return everything known of an escrow's money."""
+        tables = self._tables
+        payouts = [each for each in tables.payouts.values() if each.escrow == escrow]
+        signed = [each for each in tables.attempts.values() if each.step in _SIGNED]
+        ours = {payout.id for payout in payouts}
+        ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
+        return Ledger(
+            chain_height=tables.chain[0],
+            chain_time=tables.chain[1],
+            outputs=(*tables.watched.get(escrow, ()), *tables.from_wallets.get(escrow, ())),
+            spends=tables.spends.get(escrow, ()),
+            our_txids=frozenset(one.txid for each in signed if each.payout in ours for one in each.transactions),
+            paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
+        )
+
+    async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
+        """Add outputs that only a wallet found."""
+        seen = (*self._tables.watched.get(escrow, ()), *self._tables.from_wallets.get(escrow, ()))
+        known = {each.key for each in seen}
+        new = tuple(each for each in outputs if each.key not in known)
+        self._tables.from_wallets[escrow] = (*self._tables.from_wallets.get(escrow, ()), *new)
+
+    async def note_key_images(self, escrow: EscrowId, key_images: Sequence[tuple[str, str]]) -> None:
+        """Note key images."""
+        noted = dict(self._tables.key_images.get(escrow, ())) | dict(key_images)
+        self._tables.key_images[escrow] = tuple(noted.items())
+
+    async def key_images(self, escrow: EscrowId) -> tuple[tuple[str, str], ...]:
+        """Return the noted key images."""
+        return self._tables.key_images.get(escrow, ())
+
+
+class MemoryPayouts:
+    """Payouts and attempts."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, payout: Payout, order_version: int) -> None:
+        """Store a new payout. Raises PayoutAlreadyOpen."""
+        others = [each for each in self._tables.payouts.values() if each.escrow == payout.escrow]
+        if any(each.status.is_open or self._tables.orders[each.id] == order_version for each in others):
+            raise PayoutAlreadyOpen(f"a payout of {payout.escrow} is under way, or was made for this order")
+        self._tables.payouts[payout.id] = payout
+        self._tables.orders[payout.id] = order_version
+
+    async def of_order(self, escrow: EscrowId, order_version: int) -> Payout | None:
+        """Return the payout of this order."""
+        found = (each for each in self._tables.payouts.values() if each.escrow == escrow)
+        return next((each for each in found if self._tables.orders[each.id] == order_version), None)
+
+    async def all_of(self, escrow: EscrowId) -> tuple[Payout, ...]:
+        """Return all payouts of an escrow."""
+        return tuple(each for each in self._tables.payouts.values() if each.escrow == escrow)
+
+    async def save(self, payout: Payout) -> None:
+        """Store a payout anew. Raises PayoutAlreadyOpen where it would be a second one under way."""
+        others = (each for each in self._tables.payouts.values() if each.escrow == payout.escrow)
+        if payout.status.is_open and any(each.status.is_open and each.id != payout.id for each in others):
+            raise PayoutAlreadyOpen(f"another payout of {payout.escrow} is under way")
+        self._tables.payouts[payout.id] = payout
+
+    async def attempts(self, payout: str) -> tuple[Attempt, ...]:
+        """Return all attempts at a payout."""
+        return tuple(each for (of, _), each in self._tables.attempts.items() if of == payout)
+
+    async def save_attempt(self, attempt: Attempt) -> None:
+        """Store an attempt or its next step. One undiscarded attempt for a payout, as the unique index says."""
+        for (payout, number), other in self._tables.attempts.items():
+            if payout == attempt.payout and number != attempt.number and other.step is not AttemptStep.DISCARDED:
+                raise PayoutAlreadyOpen(f"attempt {number} at {payout} is not given up")
+        self._tables.attempts[attempt.payout, attempt.number] = attempt
+
+    async def keep_raw(self, txid: str, raw: str) -> None:
+        """Keep the bytes of a transaction."""
+        self._tables.raw[txid] = raw
+
+    async def raw(self, txid: str) -> str | None:
+        """Return the kept bytes."""
+        return self._tables.raw.get(txid)
+
+
+class MemoryClock:
+    """The one clock."""
+
+    def __init__(self, tables: Tables, now: int) -> None:
+        self._tables = tables
+        self._now = now
+
+    async def now(self) -> Moment:
+        """Return the moment."""
+        return Moment(self._now, self._tables.beats.running)
+
+    async def beat(self, *, counts: bool, longest_gap: int = 30_000) -> Moment:
+        """Advance the running clock, where the time since the last beat counts."""
+        beats = self._tables.beats
+        gap = longest_gap + 1 if beats.last is None else self._now - beats.last
+        passed = gap if counts and beats.counted and 0 <= gap <= longest_gap else 0
+        self._tables.beats = Beats(beats.running + passed, self._now, counts)
+        return await self.now()
+
+    async def advance(self, milliseconds: int) -> Moment:
+        """Let the running clock jump ahead."""
+        self._tables.beats = replace(self._tables.beats, running=self._tables.beats.running + milliseconds)
+        return await self.now()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
+_STANDING: Final = (
+    PayoutStatus.PLANNED,
+    PayoutStatus.SIGNING,
+    PayoutStatus.BROADCAST,
+    PayoutStatus.CONFIRMED,
+)

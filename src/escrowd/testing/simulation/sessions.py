@@ -1,0 +1,221 @@
+"""The wallet files of a world, the processes that hold them open, and who lends them to the service."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+from typing_extensions import override
+
+from escrowd.domain.errors import EscrowdError
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.parties import WalletRole
+from escrowd.domain.secret import Secret
+from escrowd.monero.methods import WALLET_METHODS
+from escrowd.monero.results_wallet import Nothing
+from escrowd.monero.transport import Endpoint
+from escrowd.testing.simulation.faults import Life, Place
+from escrowd.testing.simulation.transport import Answer, SimulatedTransport
+from escrowd.testing.simulation.wallet import SimulatedWallet
+from escrowd.testing.simulation.wallet_rpc import Surroundings, WalletRpc
+from escrowd.wallets.errors import UnknownEscrow
+from escrowd.wallets.records import WalletRecord
+from escrowd.wallets.server import WalletServer
+from escrowd.wallets.session import OpenWallet, SessionLease, Tip, WalletSession
+
+#: A wallet on the disk of one node.
+FileKey = tuple[int, EscrowId, WalletRole]
+
+
+class WalletHouse:
+    """The wallet files of all nodes, and the processes that have them open. It outlives the service.
+
+    ``older`` holds what was in each file before: somebody may put an old copy back.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.files: dict[FileKey, SimulatedWallet] = {}
+        self.older: dict[FileKey, list[SimulatedWallet]] = {}
+        self.processes: dict[FileKey, WalletProcess] = {}
+        self.addresses: dict[EscrowId, str] = {}
+
+    def make(self, escrow: EscrowId, address: str) -> None:
+        """Let three wallets share an address. Their keys are on every node, what they know only where they are used."""
+        self.addresses[escrow] = address
+
+    def file(self, key: FileKey) -> SimulatedWallet:
+        """Return what is on disk; on a node that never had the wallet open, that is its keys alone."""
+        _, escrow, role = key
+        if key not in self.files:
+            self.files[key] = SimulatedWallet(escrow, role, self.addresses[escrow])
+        return self.files[key]
+
+    def write(self, key: FileKey, wallet: SimulatedWallet) -> None:
+        """Write a file, in place of the one before."""
+        if key in self.files:
+            self.older.setdefault(key, []).append(self.files[key])
+        self.files[key] = wallet.copy()
+
+    def restore_older(self, key: FileKey, age: int) -> bool:
+        """Put the copy back that was overwritten ``age`` stores ago, unless there is none or a process is open."""
+        copies = self.older.get(key, [])
+        if key in self.processes or not 0 < age <= len(copies):
+            return False
+        self.files[key] = copies[-age].copy()
+        return True
+
+    def kill(self, key: FileKey) -> None:
+        """End a process at once."""
+        process = self.processes.pop(key, None)
+        if process is not None:
+            process.die()
+
+
+class WalletProcess(WalletServer):
+    """One simulated monero-wallet-rpc. What it knows beyond its file dies with it."""
+
+    def __init__(self, house: WalletHouse, key: FileKey, life: Life) -> None:
+        self._house = house
+        self._key = key
+        self.rpc = WalletRpc(house.around, lambda wallet: house.write(key, wallet))
+        self._is_up = True
+        transport = SimulatedTransport(self, house.around.faults, life)
+        super().__init__(f"simulated-{key[0]}-{key[2]}", Endpoint("simulated", 0), transport)
+
+    def adopted_by(self, life: Life) -> "WalletProcess":
+        """Return the same process for the service that found it running."""
+        again = WalletProcess(self._house, self._key, life)
+        again.rpc = self.rpc
+        self._house.processes[self._key] = again
+        return again
+
+    @property
+    def place(self) -> Place:
+        """It is a wallet process."""
+        return Place.WALLET
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it accepts calls."""
+        return self._is_up
+
+    @property
+    @override
+    def is_alive(self) -> bool:
+        return self._is_up
+
+    def answer(self, method: str) -> Answer:
+        """Return who answers the method."""
+        if method not in WALLET_METHODS:
+            raise AssertionError(f"monero-wallet-rpc has no method {method}")
+        if method == "open_wallet":
+            return lambda _params: self._open()
+        return cast("Answer", getattr(self.rpc, method))
+
+    def die(self) -> None:
+        """End at once."""
+        self._is_up = False
+        self.rpc.wallet = None
+
+    @override
+    async def end(self, patience: float) -> None:
+        self.die()
+
+    @override
+    def condemn(self, reason: str) -> None:
+        self.fault = reason
+        self.raise_fence()
+        if self._house.processes.get(self._key) is self:
+            del self._house.processes[self._key]
+        self.die()
+
+    def _open(self) -> Nothing:
+        self.rpc.wallet = self._house.file(self._key).copy()
+        return Nothing()
+
+
+class SimulatedSessions:
+    """Lends the wallets of one node to one life of the service, one holder at a time."""
+
+    def __init__(self, house: WalletHouse, node: int, life: Life) -> None:
+        self._house = house
+        self._node = node
+        self._life = life
+        self._sessions: dict[EscrowId, WalletSession] = {}
+        self._turns: dict[EscrowId, asyncio.Lock] = {}
+
+    @asynccontextmanager
+    async def lease(
+        self,
+        escrow: EscrowId,
+        roles: Sequence[WalletRole] | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - the real one has it
+    ) -> AsyncIterator[SessionLease]:
+        """Lend wallets; those that broke, or were never open, are opened first."""
+        async with self._turns.setdefault(escrow, asyncio.Lock()):
+            self._life.check()
+            session = self._session(escrow)
+            for role in roles or tuple(WalletRole):
+                if role not in session.wallets or not session.wallets[role].server.is_trusted:
+                    session.wallets[role] = OpenWallet(session.records[role], await self._opened(escrow, role))
+            try:
+                yield SessionLease(session, _TIPS, roles or tuple(WalletRole))
+            finally:
+                session.raise_fences()
+
+    async def close_session(
+        self,
+        escrow: EscrowId,
+        timeout: float | None = None,  # noqa: ARG002 - the real one has it
+    ) -> None:
+        """Save and close the wallets of an escrow."""
+        async with self._turns.setdefault(escrow, asyncio.Lock()):
+            session = self._sessions.get(escrow)
+            for role in tuple(session.wallets) if session else ():
+                await self._close(self._session(escrow), role)
+            self._sessions.pop(escrow, None)
+
+    def _session(self, escrow: EscrowId) -> WalletSession:
+        if escrow not in self._house.addresses:
+            raise UnknownEscrow(f"no wallets are recorded for {escrow}")
+        if escrow not in self._sessions:
+            address = self._house.addresses[escrow]
+            records = {role: WalletRecord(escrow, role, f"{escrow}-{role}", address, "sealed") for role in WalletRole}
+            self._sessions[escrow] = WalletSession(escrow, records)
+        return self._sessions[escrow]
+
+    async def _opened(self, escrow: EscrowId, role: WalletRole) -> WalletProcess:
+        key = (self._node, escrow, role)
+        running = self._house.processes.get(key)
+        if running is not None and running.is_trusted:
+            # After a restart, wallets are found open and taken over.
+            return running.adopted_by(self._life)
+        process = WalletProcess(self._house, key, self._life)
+        try:
+            await process.client.open_wallet(f"{escrow}-{role}", Secret("password"))
+        except EscrowdError:
+            process.die()
+            raise
+        self._house.processes[key] = process
+        return process
+
+    async def _close(self, session: WalletSession, role: WalletRole) -> None:
+        server = session.wallets[role].server
+        server.raise_fence()
+        if server.is_trusted:
+            await server.client.close_wallet()
+        server.condemn("closed")
+        del session.wallets[role]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class _Tips:
+    async def tip(self) -> Tip:
+        """No balance is asked for through a lease here."""
+        raise AssertionError("a balance was asked for")
+
+
+_TIPS: Final = _Tips()

@@ -1,0 +1,121 @@
+"""Multisig data and transaction sets as they go from wallet to wallet, and the record of every nonce.
+
+On the wire they are names of what is kept here: what matters of their bytes is what they say, and that a wallet which
+lost a nonce cannot sign with it. A nonce that signs two different transactions gives a key away, so each use of each
+nonce in the whole world is written down.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from escrowd.domain.parties import WalletRole
+from escrowd.domain.secret import Secret
+from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction, digest
+
+PaperT = TypeVar("PaperT")
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What a wallet exported: of each output that it knew, in order, the one-time key and a fresh nonce."""
+
+    wallet: str
+    role: WalletRole
+    keys: tuple[str, ...]
+    nonces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetInput:
+    """One output that a proposed transaction spends. ``nonces`` are those that each co-signer has to use."""
+
+    key: str
+    key_image: str
+    amount: int
+    global_index: int
+    nonces: Mapping[WalletRole, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """One transaction of a set, before and after it is signed. ``unique`` tells apart any two that were built."""
+
+    unique: str
+    inputs: tuple[SetInput, ...]
+    outputs: tuple[SimulatedOutput, ...]
+    #: Those among the outputs that go back to the wallet itself.
+    change: int
+    change_address: str
+    fee: int
+    weight: int
+    unlock_time: int = 0
+
+    @property
+    def amount_in(self) -> int:
+        """What it spends, in piconero."""
+        return sum(each.amount for each in self.inputs)
+
+    def signed(self, role: WalletRole) -> SimulatedTransaction:
+        """Return the transaction that the second signature of this role makes of it."""
+        txid = digest("transaction", self.unique, role)
+        return SimulatedTransaction(
+            txid, tuple(each.key_image for each in self.inputs), self.outputs, self.fee, self.unlock_time
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionSet:
+    """The transactions of one payout, with one signature or with two."""
+
+    wallet: str
+    proposer: WalletRole
+    transactions: tuple[Proposed, ...]
+    #: The second signature; ``None`` before it.
+    cosigner: WalletRole | None = None
+
+    def with_signature(self, role: WalletRole) -> "TransactionSet":
+        """Return the set signed by a second wallet."""
+        return replace(self, cosigner=role)
+
+    @property
+    def signed(self) -> tuple[SimulatedTransaction, ...]:
+        """The finished transactions; none before the second signature."""
+        if self.cosigner is None:
+            return ()
+        return tuple(each.signed(self.cosigner) for each in self.transactions)
+
+
+@dataclass(slots=True)
+class SigningLog:
+    """Everything that was exported, proposed and signed in a world."""
+
+    exports: dict[str, Export] = field(default_factory=dict)
+    sets: dict[str, TransactionSet] = field(default_factory=dict)
+    #: The one transaction that each nonce signed.
+    signed_with: dict[str, str] = field(default_factory=dict)
+    #: Nonces that signed two different transactions, in words. There must never be one.
+    reuses: list[str] = field(default_factory=list)
+
+    def keep_export(self, export: Export) -> Secret:
+        """Return the text that stands for an export."""
+        return Secret(_kept(self.exports, "MultisigxV1", export))
+
+    def keep_set(self, transactions: TransactionSet) -> Secret:
+        """Return the text that stands for a transaction set."""
+        return Secret(_kept(self.sets, "4d6f6e65726f206d756c746973696720756e7369676e656420747820736574", transactions))
+
+    def use(self, nonce: str, transaction: Proposed) -> None:
+        """Write down that a nonce signs a transaction."""
+        before = self.signed_with.setdefault(nonce, transaction.unique)
+        if before != transaction.unique:
+            self.reuses.append(f"nonce {nonce[:8]} signed {before[:8]} and {transaction.unique[:8]}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _kept(shelf: dict[str, PaperT], kind: str, paper: PaperT) -> str:
+    name = f"{kind}{len(shelf):08x}"
+    shelf[name] = paper
+    return name

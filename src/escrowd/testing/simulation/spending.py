@@ -1,0 +1,146 @@
+"""How a simulated wallet builds transactions: what it picks, what it leaves out, and what that costs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from escrowd.monero.errors import NotEnoughMoney, TransferRefused
+from escrowd.monero.results_wallet import Recipient
+from escrowd.testing.simulation.chain import SimulatedChain
+from escrowd.testing.simulation.signing import Proposed, SetInput, TransactionSet
+from escrowd.testing.simulation.transactions import SimulatedOutput
+from escrowd.testing.simulation.wallet import Known, SimulatedWallet
+
+#: Piconero per byte of weight at the lowest priority, and how many times that each priority pays.
+FEE_PER_BYTE: Final = 20_000
+MULTIPLES: Final = (1, 1, 4, 20, 166)
+#: Weight of a transaction by its parts.
+_BASE, _PER_INPUT, _PER_OUTPUT = 120, 640, 620
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the chain of a world asks for, and how much one transaction holds."""
+
+    most_inputs: int = 146
+
+    def fee(self, inputs: int, outputs: int, priority: int) -> int:
+        """Return the fee of a transaction, in piconero."""
+        return weight(inputs, outputs) * FEE_PER_BYTE * MULTIPLES[priority]
+
+    def least(self, priority: int) -> int:
+        """Return the value below which an output costs more than it brings, and is left out."""
+        return _PER_INPUT * FEE_PER_BYTE * MULTIPLES[priority]
+
+
+def weight(inputs: int, outputs: int) -> int:
+    """Return the weight of a transaction, in bytes."""
+    return _BASE + _PER_INPUT * inputs + _PER_OUTPUT * outputs
+
+
+class Builder:
+    """Builds transaction sets for one wallet."""
+
+    def __init__(self, wallet: SimulatedWallet, chain: SimulatedChain, costs: Costs, now: int) -> None:
+        self._wallet = wallet
+        self._chain = chain
+        self._costs = costs
+        self._now = now
+
+    def sweep(self, address: str, account: int, priority: int, *, all_indices: bool) -> TransactionSet:
+        """Pay all of an account to the address, in as many transactions as it takes.
+
+        Raises:
+            TransferRefused: there is nothing, or it is not worth its fee.
+
+        """
+        chosen = [each for each in self._usable(account) if _amount(each) > self._costs.least(priority)]
+        if not all_indices:
+            index = max((each.mined.output.address_index for each in chosen), default=0)
+            chosen = [each for each in chosen if each.mined.output.address_index == index]
+        size = self._costs.most_inputs
+        batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+        built = [self._swept(batch, address, priority) for batch in batches]
+        if not built or None in built:
+            raise TransferRefused("sweep_all", -4, "No unlocked balance in the specified account")
+        return TransactionSet(self._wallet.name, self._wallet.role, tuple(each for each in built if each is not None))
+
+    def transfer(
+        self, recipients: Sequence[Recipient], account: int, priority: int, subtract: Sequence[int]
+    ) -> TransactionSet:
+        """Pay the recipients, out of as few outputs of the account as do, and the rest back to the wallet.
+
+        Raises:
+            NotEnoughMoney: it has less than that and the fee.
+
+        """
+        wanted = sum(each.amount for each in recipients)
+        usable = sorted(self._usable(account), key=_amount, reverse=True)
+        for count in range(1, len(usable) + 1):
+            fee = self._costs.fee(count, max(2, len(recipients) + 1), priority)
+            have = sum(map(_amount, usable[:count]))
+            if have >= wanted + (0 if subtract else fee):
+                paid = _less(recipients, subtract, fee)
+                built = self._built(usable[:count], paid, have - fee - sum(each.amount for each in paid), fee)
+                return TransactionSet(self._wallet.name, self._wallet.role, (built,))
+        raise NotEnoughMoney("transfer", -17, "not enough money")
+
+    def _usable(self, account: int) -> list[Known]:
+        """Return what it may spend: unlocked, and with the co-signers' data. The rest it passes over in silence."""
+        return [
+            each
+            for each in self._wallet.unspent(account)
+            if each.imported and self._wallet.is_unlocked(each, self._now)
+        ]
+
+    def _swept(self, batch: Sequence[Known], address: str, priority: int) -> Proposed | None:
+        fee = self._costs.fee(len(batch), 2, priority)
+        amount = sum(map(_amount, batch)) - fee
+        return self._built(batch, [Recipient(address, amount)], 0, fee) if amount > 0 else None
+
+    def _built(self, chosen: Sequence[Known], paid: Sequence[Recipient], change: int, fee: int) -> Proposed:
+        outputs = [
+            SimulatedOutput(self._chain.unique("key"), *_owner(each.address, self._wallet), each.amount)
+            for each in paid
+        ]
+        if change:
+            outputs.append(SimulatedOutput(self._chain.unique("key"), self._wallet.name, self._wallet.address, change))
+        return Proposed(
+            unique=self._chain.unique("proposal"),
+            inputs=tuple(_input(each) for each in chosen),
+            outputs=tuple(outputs),
+            change=change,
+            change_address=self._wallet.address if change else "",
+            fee=fee,
+            weight=weight(len(chosen), max(2, len(outputs))),
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _amount(known: Known) -> int:
+    return known.mined.output.amount
+
+
+def _input(known: Known) -> SetInput:
+    output = known.mined.output
+    return SetInput(output.key, known.key_image, output.amount, known.mined.global_index, dict(known.imported))
+
+
+def _owner(address: str, wallet: SimulatedWallet) -> tuple[str, str]:
+    """Return whose an address is, and the address."""
+    return (wallet.name if address == wallet.address else f"payee {address}"), address
+
+
+def _less(recipients: Sequence[Recipient], subtract: Sequence[int], fee: int) -> list[Recipient]:
+    """Take the fee out of the recipients with these indices, in equal parts (``subtract_fee_from_outputs``)."""
+    if not subtract:
+        return list(recipients)
+    share, rest = divmod(fee, len(subtract))
+    return [
+        Recipient(each.address, each.amount - share - (rest if index == subtract[0] else 0))
+        if index in subtract
+        else each
+        for index, each in enumerate(recipients)
+    ]

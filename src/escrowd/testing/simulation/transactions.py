@@ -1,0 +1,91 @@
+"""Transactions of the simulated chain. They are values: what is in one never changes."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+#: Who pays from outside owns its inputs under names that begin with this.
+OUTSIDE: Final = "outside"
+
+
+def digest(*parts: object) -> str:
+    """Return 32 bytes, hex, that stand for these parts: what a hash, a key or a key image is here."""
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()
+
+
+def key_image_of(key: str) -> str:
+    """Return the key image of a one-time key. Each key has one, whoever computes it, and in whichever transaction."""
+    return digest("key image", key)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedOutput:
+    """One output. ``wallet`` is whose it is: the name of a simulated 2-of-3 wallet, or something outside."""
+
+    key: str
+    wallet: str
+    #: The address that was paid.
+    address: str
+    amount: int
+    account: int = 0
+    address_index: int = 0
+    payment_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedTransaction:
+    """One transaction. Two that share a key image exclude each other."""
+
+    txid: str
+    key_images: tuple[str, ...]
+    outputs: tuple[SimulatedOutput, ...]
+    fee: int
+    unlock_time: int = 0
+    is_coinbase: bool = False
+
+    @property
+    def raw(self) -> str:
+        """Its bytes, hex. The simulated daemon knows a transaction by them."""
+        return _MAGIC + self.txid
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedBlock:
+    """One block. ``time`` is in seconds since 1970."""
+
+    hash: str
+    time: int
+    txids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MinedOutput:
+    """An output, where it is in the chain."""
+
+    output: SimulatedOutput
+    transaction: SimulatedTransaction
+    #: Its place in the transaction.
+    index: int
+    height: int
+    block: str
+    global_index: int
+
+    def is_unlocked(self, chain_height: int, now: int) -> bool:
+        """Return whether the next block may hold a spend of it (``is_transfer_unlocked`` of wallet2)."""
+        if chain_height - self.height < _SPENDABLE_AGE:
+            return False
+        lock = self.transaction.unlock_time
+        return lock <= (chain_height if lock < _FIRST_UNIX_TIME else now)
+
+
+def txid_of_raw(raw: str) -> str:
+    """Return the id of the transaction with these bytes."""
+    return raw.removeprefix(_MAGIC)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: "sim" in ASCII, hex.
+_MAGIC: Final = "73696d"
+_SPENDABLE_AGE: Final = 10
+_FIRST_UNIX_TIME: Final = 500_000_000

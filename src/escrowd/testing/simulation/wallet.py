@@ -1,0 +1,151 @@
+"""What one multisig wallet knows: read from the chain, learnt from its co-signers, and lost with its process.
+
+The rules are those of wallet2 0.18.0.0 with all that makes them dangerous: an import that fails leaves an empty wallet
+that looks well, an output without the co-signers' data is passed over in silence, and whatever was not stored is gone.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from escrowd.domain.parties import WalletRole
+from escrowd.testing.simulation.chain import SimulatedChain
+from escrowd.testing.simulation.signing import Export
+from escrowd.testing.simulation.transactions import MinedOutput, key_image_of
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One output as a wallet knows it."""
+
+    mined: MinedOutput
+    #: Our own nonce of the last export; empty where it was used or lost.
+    nonce: str = ""
+    #: The co-signers' nonces of the last import. Without any the key image is not known either.
+    imported: tuple[tuple[WalletRole, str], ...] = ()
+    is_spent: bool = False
+
+    @property
+    def key(self) -> str:
+        """The one-time key."""
+        return self.mined.output.key
+
+    @property
+    def key_image(self) -> str:
+        """The key image, as far as it is known: any two wallets know it together."""
+        return key_image_of(self.key) if self.imported else ""
+
+
+@dataclass(slots=True)
+class SimulatedWallet:
+    """One open wallet, or its file: :meth:`copy` is what is written at a store and read at an opening."""
+
+    name: str
+    role: WalletRole
+    address: str
+    #: How many blocks it has read.
+    height: int = 0
+    known: list[Known] = field(default_factory=list)
+    #: What was in the pool for it at the last look, in piconero, by account and index.
+    pooled: tuple[tuple[int, int, int], ...] = ()
+    #: One-time keys that it sent away itself, with the transaction that did.
+    sent: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
+    exports: int = 0
+
+    def copy(self) -> "SimulatedWallet":
+        """Return a wallet that knows the same now, and shares nothing."""
+        return replace(self, known=list(self.known), sent=dict(self.sent), attributes=dict(self.attributes))
+
+    # --- the chain ----------------------------------------------------------------------------------------------------
+
+    def refresh(self, chain: SimulatedChain) -> int:
+        """Read the chain and the pool; return how many blocks were new.
+
+        What is in another block than before was read anew: our nonce and the co-signers' data of it are lost
+        (``detach_blockchain``).
+        """
+        before = {each.key: each for each in self.known}
+        self.known = [self._seen(before.get(each.output.key), each, chain) for each in self._credited(chain)]
+        pooled = [transaction.outputs[index] for transaction, index in chain.pooled_of(self.name)]
+        self.pooled = tuple((each.account, each.address_index, each.amount) for each in pooled)
+        fetched = max(0, chain.height - self.height)
+        self.height = chain.height
+        return fetched
+
+    def forget(self) -> None:
+        """Lose the outputs and all that belongs to them, as in an import that failed half-way."""
+        self.known, self.pooled, self.height = [], (), 0
+
+    # --- the co-signers -----------------------------------------------------------------------------------------------
+
+    def export(self, chain: SimulatedChain) -> Export:
+        """Make fresh nonces for all outputs, in place of the old ones."""
+        self.exports += 1
+        self.known = [replace(each, nonce=chain.unique("nonce")) for each in self.known]
+        return Export(
+            self.name, self.role, tuple(each.key for each in self.known), tuple(each.nonce for each in self.known)
+        )
+
+    def take_in(self, exports: Sequence[Export], chain: SimulatedChain) -> int:
+        """Take in the co-signers' data and read the chain; return of how many outputs all of them spoke.
+
+        Outputs beyond those lose our own nonces and older data of the co-signers (``import_multisig``).
+        """
+        count = min(len(self.known), *(len(each.keys) for each in exports))
+        learnt: list[Known] = []
+        for position, each in enumerate(self.known):
+            if position < count and all(export.keys[position] == each.key for export in exports):
+                told = tuple((export.role, export.nonces[position]) for export in exports)
+                learnt.append(replace(each, imported=told))
+            else:
+                learnt.append(replace(each, imported=(), nonce=""))
+        self.known = learnt
+        self.refresh(chain)
+        return count
+
+    def use_nonce(self, key: str, nonce: str) -> bool:
+        """Use our own nonce of an output up, in memory; return whether this is the one that we have."""
+        for position, each in enumerate(self.known):
+            if each.key == key and each.nonce and each.nonce == nonce:
+                self.known[position] = replace(each, nonce="")
+                return True
+        return False
+
+    def has_nonce(self, key: str, nonce: str) -> bool:
+        """Return whether we still have this nonce for an output."""
+        return any(each.key == key and each.nonce and each.nonce == nonce for each in self.known)
+
+    def note_sent(self, keys: Sequence[str], txid: str) -> None:
+        """Note that a transaction, which we sent ourselves, spends these."""
+        self.sent |= dict.fromkeys(keys, txid)
+        self.known = [replace(each, is_spent=True) if each.key in keys else each for each in self.known]
+
+    # --- what it holds ------------------------------------------------------------------------------------------------
+
+    def unspent(self, account: int | None = None) -> Iterator[Known]:
+        """Yield what it takes for unspent, of one account or of all."""
+        return (each for each in self.known if not each.is_spent and account in (None, each.mined.output.account))
+
+    def is_unlocked(self, known: Known, now: int) -> bool:
+        """Return whether it takes this for unlocked, by the blocks that it has read."""
+        return known.mined.is_unlocked(self.height, now)
+
+    # --- private ------------------------------------------------------------------------------------------------------
+
+    def _credited(self, chain: SimulatedChain) -> list[MinedOutput]:
+        """Return what the chain has for it: of outputs with the same key the largest, of equals the first."""
+        best: dict[str, MinedOutput] = {}
+        for each in chain.mined_of(self.name):
+            rival = best.get(each.output.key)
+            if rival is None or each.output.amount > rival.output.amount:
+                best[each.output.key] = each
+        return list(best.values())
+
+    def _seen(self, before: Known | None, now: MinedOutput, chain: SimulatedChain) -> Known:
+        if before is None or before.mined.block != now.block:
+            return Known(now)
+        # Only with the key image can it know what the others did (faults of a signer who is not asked).
+        spender = chain.spent_by.get(before.key_image) if before.imported else None
+        sent = self.sent.get(now.output.key)
+        is_spent = spender is not None or (sent is not None and (sent in chain.pool or sent in chain.height_of))
+        return before if before.is_spent is is_spent else replace(before, is_spent=is_spent)

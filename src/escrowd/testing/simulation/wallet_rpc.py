@@ -1,0 +1,336 @@
+"""A simulated monero-wallet-rpc: the methods that the service calls, answered as 0.18 answers them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from escrowd.domain.secret import Secret
+from escrowd.monero.errors import AttributeNotFound, DaemonNotReady, MultisigRefused, NoWalletOpen, WalletNotSaved
+from escrowd.monero.results_signing import (
+    BuiltTransaction,
+    BuiltTransactions,
+    DescribedSource,
+    DescribedTransaction,
+    DescribedTransfer,
+    ExportedMultisig,
+    ImportedMultisig,
+    MultisigStatus,
+    SignedMultisig,
+    SpentKeyImages,
+    TransactionIds,
+)
+from escrowd.monero.results_wallet import (
+    Addresses,
+    Attribute,
+    Balance,
+    Height,
+    IncomingTransfer,
+    IncomingTransfers,
+    Nothing,
+    Recipient,
+    Refreshed,
+    Subaddress,
+    SubaddressBalance,
+    SubaddressIndex,
+    WalletRpcVersion,
+)
+from escrowd.testing.simulation.chain import SimulatedChain
+from escrowd.testing.simulation.faults import Faults
+from escrowd.testing.simulation.signing import Proposed, SigningLog, TransactionSet
+from escrowd.testing.simulation.spending import Builder, Costs
+from escrowd.testing.simulation.transport import DISK_IS_FULL
+from escrowd.testing.simulation.wallet import Known, SimulatedWallet
+
+Params = Mapping[str, object]
+
+#: Version of the wallet RPC, as ``get_version`` packs it: Monero 0.18.0.0, and 0.18.5.1, the first that erases a
+#: nonce on disk before it gives the signature away.
+OLD_RPC: Final = 1 << 16 | 25
+NEW_RPC: Final = 1 << 16 | 31
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all wallet processes of a world share. ``now`` is asked for the time in seconds since 1970."""
+
+    chain: SimulatedChain
+    log: SigningLog
+    faults: Faults
+    costs: Costs
+    now: Callable[[], int]
+    rpc_version: int = OLD_RPC
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the wallets are of a release without the faults of the old ones."""
+        return self.rpc_version >= NEW_RPC
+
+
+class WalletRpc:
+    """Answers the calls of one process. ``write`` puts the wallet into its file; ``wallet`` is the one that is open."""
+
+    def __init__(self, around: Surroundings, write: Callable[[SimulatedWallet], None]) -> None:
+        self._around = around
+        self._chain = around.chain
+        self._write = write
+        self.wallet: SimulatedWallet | None = None
+
+    # --- the process and its wallet -----------------------------------------------------------------------------------
+
+    def get_version(self, _params: Params) -> WalletRpcVersion:
+        """Tell the version."""
+        return WalletRpcVersion(self._around.rpc_version, release=True)
+
+    def store(self, params: Params) -> Nothing:
+        """Write the file."""
+        if params.get(DISK_IS_FULL):
+            raise WalletNotSaved("store", -1, "No space left on device")
+        self._write(self._open)
+        return Nothing()
+
+    def close_wallet(self, params: Params) -> Nothing:
+        """Write the file and close."""
+        self.store(params)
+        self.wallet = None
+        return Nothing()
+
+    def set_attribute(self, params: Params) -> Nothing:
+        """Note a text."""
+        self._open.attributes[str(params["key"])] = str(params["value"])
+        return Nothing()
+
+    def get_attribute(self, params: Params) -> Attribute:
+        """Return a text."""
+        if params["key"] not in self._open.attributes:
+            raise AttributeNotFound("get_attribute", -45, "Attribute not found.")
+        return Attribute(self._open.attributes[str(params["key"])])
+
+    # --- what it holds ------------------------------------------------------------------------------------------------
+
+    def refresh(self, _params: Params) -> Refreshed:
+        """Read the chain."""
+        self._need_daemon("refresh")
+        before = len(self._open.known)
+        return Refreshed(self._open.refresh(self._chain), len(self._open.known) > before)
+
+    def rescan_spent(self, _params: Params) -> Nothing:
+        """Look for spends once more."""
+        self._need_daemon("rescan_spent")
+        self._open.refresh(self._chain)
+        return Nothing()
+
+    def get_height(self, _params: Params) -> Height:
+        """Tell how far it has read."""
+        return Height(self._open.height)
+
+    def get_address(self, params: Params) -> Addresses:
+        """Tell the address."""
+        address = self._open.address
+        if params.get("account_index", 0) != 0:
+            address = f"{address}/{params['account_index']}"
+        return Addresses(address, (Subaddress(address, 0, used=bool(self._open.known)),))
+
+    def get_balance(self, params: Params) -> Balance:
+        """Sum up. After a failed import it says 0, and that nothing is missing."""
+        wallet = self._open
+        account = None if params.get("all_accounts") else cast("int", params.get("account_index", 0))
+        unspent = list(wallet.unspent(account))
+        pooled = [] if params.get("strict") else [each for each in wallet.pooled if account in (None, each[0])]
+        places = sorted({_place(each) for each in unspent} | {each[:2] for each in pooled})
+        rows = tuple(self._balance_of(place, unspent, pooled) for place in places)
+        return Balance(
+            balance=sum(each.balance for each in rows),
+            unlocked_balance=sum(each.unlocked_balance for each in rows),
+            multisig_import_needed=any(not each.imported for each in wallet.known),
+            blocks_to_unlock=0,
+            time_to_unlock=0,
+            per_subaddress=rows,
+        )
+
+    def incoming_transfers(self, params: Params) -> IncomingTransfers:
+        """List the outputs of an account."""
+        wallet, kind = self._open, params["transfer_type"]
+        return IncomingTransfers(
+            tuple(
+                self._incoming(each)
+                for each in wallet.known
+                if each.mined.output.account == params["account_index"]
+                and (kind == "all" or each.is_spent is (kind == "unavailable"))
+            )
+        )
+
+    # --- multisig -----------------------------------------------------------------------------------------------------
+
+    def is_multisig(self, _params: Params) -> MultisigStatus:
+        """Tell that it is ready as 2 of 3."""
+        return MultisigStatus(multisig=self._open is not None, ready=True, threshold=2, total=3)
+
+    def export_multisig_info(self, _params: Params) -> ExportedMultisig:
+        """Make fresh nonces."""
+        return ExportedMultisig(self._around.log.keep_export(self._open.export(self._chain)))
+
+    def import_multisig_info(self, params: Params) -> ImportedMultisig:
+        """Take in the co-signers' data."""
+        wallet = self._open
+        exports = [self._around.log.exports[each.reveal()] for each in cast("Sequence[Secret]", params["info"])]
+        if any(each.wallet != wallet.name or each.role is wallet.role for each in exports):
+            raise MultisigRefused("import_multisig_info", -1, "Signature from an unknown signer")
+        if self._around.faults.daemon_is_down:
+            # The outputs were detached to be read once more, and that failed (monero issue 9843).
+            wallet.forget()
+            raise MultisigRefused("import_multisig_info", -1, "no connection to daemon")
+        return ImportedMultisig(wallet.take_in(exports, self._chain))
+
+    def sweep_all(self, params: Params) -> BuiltTransactions:
+        """Build a sweep."""
+        self._need_daemon("sweep_all")
+        made = self._builder().sweep(
+            str(params["address"]),
+            cast("int", params["account_index"]),
+            cast("int", params["priority"]),
+            all_indices=bool(params.get("subaddr_indices_all")),
+        )
+        each = made.transactions
+        return BuiltTransactions(
+            amount_list=tuple(one.amount_in - one.fee - one.change for one in each),
+            fee_list=tuple(one.fee for one in each),
+            weight_list=tuple(one.weight for one in each),
+            multisig_txset=self._around.log.keep_set(made),
+            spent_key_images_list=tuple(_images(one) for one in each),
+        )
+
+    def transfer(self, params: Params) -> BuiltTransaction:
+        """Build a transfer."""
+        self._need_daemon("transfer")
+        made = self._builder().transfer(
+            cast("Sequence[Recipient]", params["destinations"]),
+            cast("int", params["account_index"]),
+            cast("int", params["priority"]),
+            cast("Sequence[int]", params.get("subtract_fee_from_outputs", ())) if self._around.is_new else (),
+        )
+        one = made.transactions[0]
+        return BuiltTransaction(
+            amount=one.amount_in - one.fee - one.change,
+            fee=one.fee,
+            weight=one.weight,
+            multisig_txset=self._around.log.keep_set(made),
+            spent_key_images=_images(one),
+        )
+
+    def describe_transfer(self, params: Params) -> DescribedTransfer:
+        """Say what a set would do."""
+        made = self._set(params["multisig_txset"], "describe_transfer")
+        return DescribedTransfer(tuple(self._described(each) for each in made.transactions))
+
+    def sign_multisig(self, params: Params) -> SignedMultisig:
+        """Sign, and use the nonces up: on disk only where the release does so."""
+        wallet, made = self._open, self._set(params["tx_data_hex"], "sign_multisig")
+        ours = [(each, one, one.nonces.get(wallet.role, "")) for each in made.transactions for one in each.inputs]
+        if made.wallet != wallet.name or made.cosigner or made.proposer is wallet.role:
+            raise MultisigRefused("sign_multisig", -35, "The transaction is not for us to sign")
+        if not all(wallet.has_nonce(one.key, nonce) for _, one, nonce in ours):
+            raise MultisigRefused("sign_multisig", -35, "This signature was made with stale data")
+        for each, one, nonce in ours:
+            self._around.log.use(nonce, each)
+            wallet.use_nonce(one.key, nonce)
+        if self._around.is_new:
+            self._write(wallet)
+        signed = made.with_signature(wallet.role)
+        return SignedMultisig(self._around.log.keep_set(signed), tuple(each.txid for each in signed.signed))
+
+    def submit_multisig(self, params: Params) -> TransactionIds:
+        """Send what is signed."""
+        made = self._set(params["tx_data_hex"], "submit_multisig")
+        self._need_daemon("submit_multisig")
+        if not made.signed:
+            raise MultisigRefused("submit_multisig", -36, "Not enough signatures")
+        for transaction, proposed in zip(made.signed, made.transactions, strict=True):
+            if self._chain.send(transaction) is not None:
+                raise MultisigRefused("submit_multisig", -36, "transaction was rejected by daemon")
+            self._open.note_sent([each.key for each in proposed.inputs], transaction.txid)
+        return TransactionIds(tuple(each.txid for each in made.signed))
+
+    # --- private ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _open(self) -> SimulatedWallet:
+        if self.wallet is None:
+            raise NoWalletOpen("", -13, "No wallet file")
+        return self.wallet
+
+    def _need_daemon(self, method: str) -> None:
+        if self._around.faults.daemon_is_down:
+            raise DaemonNotReady(method, -38, "no connection to daemon")
+
+    def _builder(self) -> Builder:
+        return Builder(self._open, self._chain, self._around.costs, self._around.now())
+
+    def _set(self, text: object, method: str) -> TransactionSet:
+        found = self._around.log.sets.get(cast("Secret", text).reveal())
+        if found is None:
+            raise MultisigRefused(method, -34, "Failed to parse multisig tx data")
+        return found
+
+    def _balance_of(
+        self, place: tuple[int, int], unspent: Sequence[Known], pooled: Sequence[tuple[int, int, int]]
+    ) -> SubaddressBalance:
+        here = [each for each in unspent if _place(each) == place]
+        unlocked = [each for each in here if self._open.is_unlocked(each, self._around.now())]
+        return SubaddressBalance(
+            account_index=place[0],
+            address_index=place[1],
+            address=self._open.address,
+            balance=sum(each.mined.output.amount for each in here) + sum(a for *at, a in pooled if tuple(at) == place),
+            unlocked_balance=sum(each.mined.output.amount for each in unlocked),
+            num_unspent_outputs=len(here),
+            blocks_to_unlock=0,
+            time_to_unlock=0,
+        )
+
+    def _incoming(self, known: Known) -> IncomingTransfer:
+        mined = known.mined
+        return IncomingTransfer(
+            amount=mined.output.amount,
+            spent=known.is_spent,
+            global_index=mined.global_index,
+            tx_hash=mined.transaction.txid,
+            subaddr_index=SubaddressIndex(*_place(known)),
+            key_image=known.key_image,
+            block_height=mined.height,
+            frozen=False,
+            unlocked=self._open.is_unlocked(known, self._around.now()),
+            pubkey=known.key,
+        )
+
+    def _described(self, proposed: Proposed) -> DescribedTransaction:
+        paid: dict[str, int] = {}
+        for each in proposed.outputs[: len(proposed.outputs) - (1 if proposed.change else 0)]:
+            paid[each.address] = paid.get(each.address, 0) + each.amount
+        sources = tuple(DescribedSource(each.amount, each.global_index, each.key) for each in proposed.inputs)
+        return DescribedTransaction(
+            amount_in=proposed.amount_in,
+            amount_out=proposed.amount_in - proposed.fee,
+            fee=proposed.fee,
+            unlock_time=proposed.unlock_time,
+            ring_size=16,
+            change_amount=proposed.change,
+            dummy_outputs=1 if len(proposed.outputs) == 1 else 0,
+            extra=_EXTRA,
+            change_address=proposed.change_address,
+            recipients=tuple(Recipient(address, amount) for address, amount in paid.items()),
+            sources=sources if self._around.is_new else (),
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: One transaction public key, and nothing else.
+_EXTRA: Final = "01" + "ab" * 32
+
+
+def _place(known: Known) -> tuple[int, int]:
+    return known.mined.output.account, known.mined.output.address_index
+
+
+def _images(proposed: Proposed) -> SpentKeyImages:
+    return SpentKeyImages(tuple(each.key_image for each in proposed.inputs))
