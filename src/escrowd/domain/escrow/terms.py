@@ -1,7 +1,7 @@
 """What the parties agreed on when the escrow was made. Terms never change."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -24,6 +24,8 @@ MOST_CONFIRMATIONS: Final = 720
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+#: No deadline is longer: the running clock counts milliseconds, in a number of 64 bits.
+LONGEST_DEADLINE: Final = 3650 * DAY
 
 
 class InvalidTerms(InvalidInput):
@@ -140,13 +142,7 @@ def _check_payable(name: str, address: MoneroAddress) -> None:
 
 def _rules(terms: Terms) -> list[tuple[bool, str]]:
     fee = terms.fee.basis_points if terms.fee is not None else 1
-    shortest = min(
-        terms.deadlines.keying,
-        terms.deadlines.funding,
-        terms.deadlines.delivery,
-        terms.deadlines.inspection,
-        terms.deadlines.ruling,
-    )
+    deadlines = astuple(terms.deadlines)
     return [
         (
             LEAST_AMOUNT <= terms.amount <= MAX_PICONERO,
@@ -162,7 +158,12 @@ def _rules(terms: Terms) -> list[tuple[bool, str]]:
             f"confirmations must be {SPENDABLE_AGE}, before which no output can be spent, "
             f"to {MOST_CONFIRMATIONS}, not {terms.confirmations}",
         ),
-        (shortest >= MINUTE, f"a deadline must be at least {MINUTE} seconds, not {shortest}"),
+        (min(deadlines) >= MINUTE, f"a deadline must be at least {MINUTE} seconds, not {min(deadlines)}"),
+        (
+            max(deadlines) <= LONGEST_DEADLINE,
+            f"a deadline must be at most {LONGEST_DEADLINE} seconds, not {max(deadlines)}",
+        ),
+        (set(terms.custody) == set(WalletRole), "custody must be said for buyer, vendor and arbiter, each of them"),
         (
             len({terms.refund_address, terms.payout_address}) == 2,
             "the refund address and the payout address are the same: buyer and vendor need one each",
