@@ -4,7 +4,7 @@ The watcher writes down what it sees; here is decided what it counts for. The re
 ledger and the escrow, so it may be asked again at any time, and says nothing new when nothing is new.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -55,19 +55,16 @@ def judge(escrow: Escrow, ledger: Ledger) -> tuple[Judgement, ...]:
 def deposit_facts(escrow: Escrow, ledger: Ledger) -> DepositFacts:
     """Sum up the ledger for this escrow, as of now."""
     judged = judge(escrow, ledger)
-    late = [each.output for each in judged if each.output.key not in ledger.paid_out]
     if escrow.status in ENDED:
-        return replace(
-            escrow.deposit,
-            late_seen=_sum(late),
-            late_spendable=_sum(each for each in late if is_spendable(each, ledger)),
-        )
+        late = [each for each in judged if _goes_back(each, ledger)]
+        spendable = (each for each in late if is_spendable(each.output, ledger))
+        return replace(escrow.deposit, late_seen=_sum(late), late_spendable=_sum(spendable))
     counts = [each for each in judged if each.reason is None]
-    deep = [each.output for each in counts if each.confirmations >= escrow.terms.confirmations]
     return DepositFacts(
-        seen=_sum(each.output for each in counts),
-        confirmed=_sum(deep),
-        late_seen=_sum(late) if escrow.status is Status.PAYING and ledger.paid_out else 0,
+        seen=_sum(counts),
+        confirmed=_sum(each for each in counts if each.confirmations >= escrow.terms.confirmations),
+        late_seen=_sum(each for each in judged if each.reason is WhyNot.LATE),
+        uncounted=_sum(each for each in judged if each.reason in _NEVER_COUNTS),
     )
 
 
@@ -93,6 +90,8 @@ def is_spendable(output: ReceivedOutput, ledger: Ledger) -> bool:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+_NEVER_COUNTS: Final = frozenset({WhyNot.SUBADDRESS, WhyNot.LOCKED})
+
 
 def _not_our_change(ledger: Ledger) -> Iterable[ReceivedOutput]:
     """Leave out what our own payouts returned to the escrow: change looks like a deposit to the watcher."""
@@ -103,20 +102,27 @@ def _reason(escrow: Escrow, ledger: Ledger, output: ReceivedOutput) -> WhyNot | 
     reason = output.why_it_does_not_count()
     if reason is not None or output.key in ledger.paid_out:
         return reason
-    is_late = escrow.status in ENDED or (escrow.status is Status.PAYING and bool(ledger.paid_out))
-    return WhyNot.LATE if is_late else None
+    # An escrow that is held keeps its planned payout, until that is abandoned.
+    is_planned = escrow.status in (Status.PAYING, Status.HELD) and bool(ledger.paid_out)
+    return WhyNot.LATE if is_planned or escrow.status in ENDED else None
 
 
-def _sum(outputs: Iterable[ReceivedOutput]) -> int:
-    return sum(output.amount for output in outputs)
+def _goes_back(judgement: Judgement, ledger: Ledger) -> bool:
+    """Whether it goes back to the buyer after the end: everything that the payout did not take along."""
+    return judgement.output.key not in ledger.paid_out and judgement.reason is not WhyNot.DOUBLE_SPENT
+
+
+def _sum(judgements: Iterable[Judgement]) -> int:
+    return sum(each.output.amount for each in judgements)
 
 
 def _changes(old: DepositFacts, new: DepositFacts) -> tuple[Event, ...]:
-    """Tell a loss first, for it may undo what a gain would build on."""
-    if _is_less(new, old):
-        return (DepositReorged(new),)
+    """Tell a loss first, for it may undo what a gain would build on; and each by itself, so that neither hides."""
     events: list[Event] = []
-    seen = replace(new, confirmed=old.confirmed, late_spendable=old.late_spendable)
+    if _is_less(new, old):
+        old = _least_of(new, old)
+        events.append(DepositReorged(old))
+    seen = replace(new, confirmed=min(old.confirmed, new.seen), late_spendable=old.late_spendable)
     if seen != old:
         events.append(DepositSeen(seen))
     if new != seen:
@@ -125,21 +131,31 @@ def _changes(old: DepositFacts, new: DepositFacts) -> tuple[Event, ...]:
 
 
 def _is_less(new: DepositFacts, old: DepositFacts) -> bool:
-    # Money that was not part of the payout becomes late when that is planned; it is not lost.
+    # Money that the payout leaves behind becomes late when that is planned. It is not lost, although it is no longer
+    # part of what was seen and perhaps confirmed.
+    became_late = max(0, old.seen - new.seen)
     return (
         new.seen + new.late_seen < old.seen + old.late_seen
-        or new.confirmed < old.confirmed
+        or new.confirmed + became_late < old.confirmed
         or new.late_spendable < old.late_spendable
+        or new.uncounted < old.uncounted
+    )
+
+
+def _least_of(new: DepositFacts, old: DepositFacts) -> DepositFacts:
+    return DepositFacts(
+        seen=min(new.seen, old.seen),
+        confirmed=min(new.confirmed, old.confirmed),
+        late_seen=min(new.late_seen, old.late_seen),
+        late_spendable=min(new.late_spendable, old.late_spendable),
+        uncounted=min(new.uncounted, old.uncounted),
     )
 
 
 def _spent_outside(escrow: Escrow, ledger: Ledger) -> tuple[Event, ...]:
-    if escrow.status in ENDED or escrow.status is Status.HELD:
+    if escrow.status in ENDED:
         return ()
-    foreign = _foreign(ledger.spends, ledger.our_txids)
-    return (SpentOutside(foreign[0]),) if foreign else ()
-
-
-def _foreign(spends: Iterable[Spend], ours: Collection[str]) -> list[str]:
+    known = ledger.our_txids.union(escrow.outside_spends)
     # Money state changes only by what is in a block: what is in the pool may vanish.
-    return sorted({spend.txid for spend in spends if spend.height is not None and spend.txid not in ours})
+    foreign = {spend.txid for spend in ledger.spends if spend.height is not None and spend.txid not in known}
+    return tuple(SpentOutside(txid) for txid in sorted(foreign))

@@ -31,8 +31,10 @@ class DepositFacts:
     confirmed: int = 0
     #: Money beside the deposit of an escrow that is being paid out or has ended, in the pool or the chain.
     late_seen: int = 0
-    #: Such money that can be spent now and goes back to the buyer.
+    #: How much of it can be spent, or was sent back already. Only of an escrow that has ended.
     late_spendable: int = 0
+    #: Money that never counts: locked, or to another address of the wallet. At the end of an escrow it is late, too.
+    uncounted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Escrow:
     #: How often the arbiter was reminded since the dispute began.
     reminders: int = 0
     hold: Hold | None = None
+    #: Transactions that are not ours and spend its money, as far as they were noted.
+    outside_spends: tuple[str, ...] = ()
 
     @property
     def has_ended(self) -> bool:

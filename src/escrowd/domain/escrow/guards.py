@@ -69,6 +69,12 @@ def gone_after_somebody_relied_on_it(escrow: Escrow, _event: Event, _who: Who) -
     return not escrow.is_seen_in_full and escrow.returns_to is not Status.FUNDED
 
 
+def the_time_to_pay_is_over(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """Enough money was seen, or there is still time to pay."""
+    # Another period may have begun since the wallet was asked. It ends with a question of its own.
+    return not escrow.is_seen_in_full and escrow.deadline is None
+
+
 def late_money_can_be_spent(escrow: Escrow, _event: Event, _who: Who) -> bool:
     """There is no late money that can be spent."""
     return escrow.deposit.late_spendable > 0
@@ -77,14 +83,14 @@ def late_money_can_be_spent(escrow: Escrow, _event: Event, _who: Who) -> bool:
 # --- where it came from ----------------------------------------------------------------------------------------------
 
 
-def returns_to(status: Status) -> Guard:
-    """Return the guard of a deposit that leads back to this status when it is final again."""
+def confirmed_and_returns_to(status: Status) -> Guard:
+    """Return the guard of a deposit that is final, at first or again, and leads to this status."""
 
     def guard(escrow: Escrow, _event: Event, _who: Who) -> bool:
-        return escrow.returns_to is status
+        return escrow.is_confirmed_in_full and escrow.returns_to is status
 
-    guard.__name__ = f"returns_to_{status}"
-    guard.__doc__ = f"It was not {status} before."
+    guard.__name__ = f"confirmed_and_returns_to_{status}"
+    guard.__doc__ = f"Not enough money is confirmed, or it does not return to {status}."
     return guard
 
 
@@ -123,13 +129,19 @@ def the_other_party_offered_it(escrow: Escrow, event: Event, who: Who) -> bool:
 
 
 def the_arbiter_was_reminded(escrow: Escrow, _event: Event, _who: Who) -> bool:
-    """The arbiter has still time to rule."""
+    """The arbiter was not reminded yet."""
     return escrow.reminders > 0
 
 
 def the_arbiter_was_not_reminded(escrow: Escrow, _event: Event, _who: Who) -> bool:
     """The arbiter was reminded already."""
     return escrow.reminders == 0
+
+
+def the_arbiter_let_the_time_pass(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """The arbiter has still time to rule."""
+    # The first period ends with a reminder. A second one runs from there, and ends with a call for the operator.
+    return escrow.reminders > 1
 
 
 def it_is_the_deadline(escrow: Escrow, event: Event, _who: Who) -> bool:
@@ -157,13 +169,14 @@ def it_is_the_deadline_and(further: Guard) -> Guard:
 
 
 def it_is(kind: PayoutKind) -> Guard:
-    """Return the guard of a payout of this kind."""
+    """Return the guard of a payout of this kind. Only late money goes back without an order."""
 
-    def guard(_escrow: Escrow, event: Event, _who: Who) -> bool:
-        return isinstance(event, PayoutBroadcast | PayoutConfirmed | PayoutReorged) and event.kind is kind
+    def guard(escrow: Escrow, event: Event, _who: Who) -> bool:
+        is_such = isinstance(event, PayoutBroadcast | PayoutConfirmed | PayoutReorged) and event.kind is kind
+        return is_such and (escrow.order is not None or kind is PayoutKind.RETURN)
 
     guard.__name__ = f"it_is_a_{kind}"
-    guard.__doc__ = f"It is no {kind}."
+    guard.__doc__ = f"It is no {kind}, or none was ordered."
     return guard
 
 

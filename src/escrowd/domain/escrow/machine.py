@@ -22,6 +22,7 @@ from escrowd.domain.escrow.events import (
     FundingRefuted,
     KeysReady,
     PayoutFailed,
+    PayoutReorged,
     Refunded,
     Released,
     Resumed,
@@ -147,9 +148,14 @@ def _the_row(noted: Escrow, event: Event, who: Who) -> Row:
     allowed = allowed_actions(noted, who)
     instead = f"; allowed for the {who}: {', '.join(allowed) or 'nothing'}"
     if rows:
-        reason = (rows[0].provided.__doc__ or "").strip()
-        raise IllegalMove(f"{_action(event)} is not possible now: {reason[0].lower()}{reason[1:-1]}{instead}", allowed)
+        raise IllegalMove(f"{_action(event)} is not possible now: {_objection(rows[0])}{instead}", allowed)
     raise IllegalMove(f"{_action(event)} is not for the {who} while the escrow is {noted.status}{instead}", allowed)
+
+
+def _objection(row: Row) -> str:
+    # Python leaves out docstrings where it is started with -OO.
+    sentence = row.provided.__doc__ or "Its condition does not hold."
+    return sentence[0].lower() + sentence[1:].rstrip(".")
 
 
 def _action(event: Event) -> str:
@@ -185,6 +191,14 @@ def _with_facts(escrow: Escrow, event: Event) -> Escrow:
             return replace(escrow, address=address, restore_height=restore_height)
         case DepositSeen(deposit) | DepositConfirmed(deposit) | DepositReorged(deposit):
             return replace(escrow, deposit=deposit)
+        case SpentOutside(txid):
+            return replace(escrow, outside_spends=tuple(dict.fromkeys((*escrow.outside_spends, txid))))
+        case PayoutReorged(kind=kind) if kind is not PayoutKind.RETURN:
+            # Late money waits until the payout is final again, and is counted anew then.
+            return replace(escrow, deposit=replace(escrow.deposit, late_seen=0, late_spendable=0))
+        case Resumed():
+            # Whoever resumes says that nothing is wrong. What is still spent outside is told once more.
+            return replace(escrow, outside_spends=())
         case _:
             return escrow
 
@@ -225,8 +239,10 @@ def _armed(escrow: Escrow, moment: Moment, *, again: bool = False) -> Deadline |
 def _proposal(noted: Escrow, status: Status, event: Event, who: Who) -> SplitProposal | None:
     if isinstance(event, SplitProposed):
         return SplitProposal(who, event.vendor_share)
-    # An offer was made for a deposit that all took for final.
-    return noted.proposal if status in HOLDING else None
+    # An offer was made for a deposit that all took for final, and was at most that.
+    proposal = noted.proposal
+    stands = proposal is not None and status in HOLDING and proposal.vendor_share <= noted.divisible
+    return proposal if stands else None
 
 
 def _order(noted: Escrow, status: Status, event: Event, who: Who) -> PayoutOrder | None:

@@ -59,7 +59,7 @@ class Row:
 
 def rows_for(status: Status, sends: type[Event], who: Who) -> Iterator[Row]:
     """Yield the rows for an event of this kind that somebody sends in a status."""
-    return (row for row in TABLE if row.status is status and row.sends is sends and who in row.who)
+    return (row for row in _ROWS.get((status, sends), ()) if who in row.who)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -86,7 +86,8 @@ def _row(
 _KEYING, _AWAITING, _CONFIRMING = Status.KEYING, Status.AWAITING_FUNDING, Status.CONFIRMING
 _FUNDED, _DELIVERED, _DISPUTED = Status.FUNDED, Status.DELIVERED, Status.DISPUTED
 _PAYING, _HELD = Status.PAYING, Status.HELD
-_PAID_OUT: Final = frozenset({Status.COMPLETED, Status.REFUNDED, Status.SPLIT})
+#: A return of late money may be under way: the payout of an escrow that had ended can be thrown back by a reorganisation.
+_RETURNING: Final = ENDED | {_PAYING, _HELD}
 STAYS: Final = None
 
 _BUYER, _VENDOR, _ARBITER, _OPERATOR = Who.BUYER, Who.VENDOR, Who.ARBITER, Who.OPERATOR
@@ -105,13 +106,10 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(_AWAITING,   _CHAIN,    DepositSeen,      _g.seen_in_part,                    STAYS,             _t.DEPOSIT_SEEN),
     *_row(_AWAITING,   _CHAIN,    DepositSeen,      _g.still_seen_in_full,              _CONFIRMING,       _t.DEPOSIT_SEEN),
     *_row(_AWAITING,   _CHAIN,    DepositConfirmed, _g.seen_in_part,                    STAYS,             _t.DEPOSIT_CONFIRMED),
-    *_row(_AWAITING,   _CHAIN,    DepositConfirmed, _g.seen_in_full,                    _CONFIRMING,       _t.DEPOSIT_CONFIRMED),
-    *_row(_AWAITING,   _CHAIN,    DepositConfirmed, _g.confirmed_in_full,               _CONFIRMING,       _t.DEPOSIT_CONFIRMED, _e.VERIFY_FUNDING),
     *_row(_AWAITING,   _CHAIN,    DepositReorged,   _g.seen_in_part,                    STAYS,             _t.DEPOSIT_REORGED),
-    *_row(_AWAITING,   _CHAIN,    DepositReorged,   _g.still_seen_in_full,              _CONFIRMING,       _t.DEPOSIT_REORGED),
     *_row(_AWAITING,   _MAKER,    Cancelled,        _g.nothing_was_seen,                Status.CANCELLED,  _t.ESCROW_CANCELLED, _e.REST),
     *_row(_AWAITING,   _CLOCK,    DeadlineReached,  _g.it_is_the_deadline,              STAYS,             _e.VERIFY_UNFUNDED),
-    *_row(_AWAITING,   _SERVICE,  UnfundedVerified, _g.seen_in_part,                    Status.EXPIRED,    _t.ESCROW_EXPIRED, _e.REST),
+    *_row(_AWAITING,   _SERVICE,  UnfundedVerified, _g.the_time_to_pay_is_over,         Status.EXPIRED,    _t.ESCROW_EXPIRED, _e.REST),
     *_row(_AWAITING,   _SERVICE,  FundingRefuted,   always,                             _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
 
     *_row(_CONFIRMING, _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_SEEN),
@@ -120,9 +118,9 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.still_seen_in_full,              STAYS,             _t.DEPOSIT_REORGED),
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.gone_before_anybody_relied_on_it, _AWAITING,        _t.DEPOSIT_REORGED),
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.gone_after_somebody_relied_on_it, _HELD,            _t.DEPOSIT_REORGED, _t.ESCROW_HELD, _e.TELL_OPERATOR),
-    *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.returns_to(_FUNDED),             _FUNDED,           _t.ESCROW_FUNDED),
-    *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.returns_to(_DELIVERED),          _DELIVERED,        _t.ESCROW_FUNDED),
-    *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.returns_to(_DISPUTED),           _DISPUTED,         _t.ESCROW_FUNDED),
+    *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_FUNDED), _FUNDED,         _t.ESCROW_FUNDED),
+    *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_DELIVERED), _DELIVERED,   _t.ESCROW_FUNDED),
+    *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_DISPUTED), _DISPUTED,     _t.ESCROW_FUNDED),
     *_row(_CONFIRMING, _SERVICE,  FundingRefuted,   always,                             _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
 
     *_row(_FUNDED,     _VENDOR,   Delivered,        always,                             _DELIVERED,        _t.ESCROW_DELIVERED),
@@ -135,15 +133,17 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row({_FUNDED, _DELIVERED}, _PARTY, Disputed,  always,                             _DISPUTED,         _t.ESCROW_DISPUTED),
 
     *_row(_DISPUTED,   _ARBITER,  Ruled,            always,                             _PAYING,           _t.ESCROW_RULED, _e.PAY),
-    *_row(_DISPUTED,   _OPERATOR, Ruled,            _g.the_arbiter_was_reminded,        _PAYING,           _t.ESCROW_RULED, _e.PAY),
+    *_row(_DISPUTED,   _OPERATOR, Ruled,            _g.the_arbiter_let_the_time_pass,   _PAYING,           _t.ESCROW_RULED, _e.PAY),
     *_row(_DISPUTED,   _CLOCK,    DeadlineReached,  _g.it_is_the_deadline_and(_g.the_arbiter_was_not_reminded), STAYS, _e.REMIND_ARBITER),
     *_row(_DISPUTED,   _CLOCK,    DeadlineReached,  _g.it_is_the_deadline_and(_g.the_arbiter_was_reminded), STAYS, _e.TELL_OPERATOR),
 
     *_row(HOLDING,     _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_SEEN),
     *_row(HOLDING,     _CHAIN,    DepositConfirmed, always,                             STAYS,             _t.DEPOSIT_CONFIRMED),
     *_row(HOLDING,     _CHAIN,    DepositReorged,   _g.confirmed_in_full,               STAYS,             _t.DEPOSIT_REORGED),
-    *_row(HOLDING,     _CHAIN,    DepositReorged,   _g.not_confirmed_in_full,           _CONFIRMING,       _t.DEPOSIT_REORGED),
-    *_row(HOLDING | {_CONFIRMING, _PAYING}, _CHAIN, SpentOutside, always,               _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
+    *_row(HOLDING,     _CHAIN,    DepositReorged,   _g.seen_in_full,                    _CONFIRMING,       _t.DEPOSIT_REORGED),
+    *_row(_FUNDED,     _CHAIN,    DepositReorged,   _g.seen_in_part,                    _AWAITING,         _t.DEPOSIT_REORGED),
+    *_row({_DELIVERED, _DISPUTED}, _CHAIN, DepositReorged, _g.seen_in_part,             _HELD,             _t.DEPOSIT_REORGED, _t.ESCROW_HELD, _e.TELL_OPERATOR),
+    *_row({_AWAITING, _CONFIRMING, *HOLDING, _PAYING}, _CHAIN, SpentOutside, always,    _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
 
     *_row(_PAYING,     _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_LATE),
     *_row(_PAYING,     _CHAIN,    DepositConfirmed, always,                             STAYS),
@@ -154,13 +154,17 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.REFUND),     Status.REFUNDED,   _t.PAYOUT_CONFIRMED, _t.ESCROW_REFUNDED, _e.REST),
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.SPLIT),      Status.SPLIT,      _t.PAYOUT_CONFIRMED, _t.ESCROW_SPLIT, _e.REST),
 
-    *_row(_PAID_OUT,   _SERVICE,  PayoutReorged,    _g.it_is_what_was_ordered,          _PAYING),
-    *_row(ENDED,       _SERVICE,  PayoutReorged,    _g.it_is(PayoutKind.RETURN),        STAYS),
+    *_row(Status.COMPLETED, _SERVICE, PayoutReorged, _g.it_is(PayoutKind.RELEASE),      _PAYING),
+    *_row(Status.REFUNDED, _SERVICE, PayoutReorged, _g.it_is(PayoutKind.REFUND),        _PAYING),
+    *_row(Status.SPLIT, _SERVICE, PayoutReorged,    _g.it_is(PayoutKind.SPLIT),         _PAYING),
+
     *_row(ENDED,       _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_LATE),
     *_row(ENDED,       _CHAIN,    DepositConfirmed, _g.late_money_can_be_spent,         STAYS,             _e.RETURN_LATE),
     *_row(ENDED,       _CHAIN,    DepositReorged,   always,                             STAYS,             _t.DEPOSIT_REORGED),
-    *_row(ENDED,       _SERVICE,  PayoutBroadcast,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_BROADCAST),
-    *_row(ENDED,       _SERVICE,  PayoutConfirmed,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_CONFIRMED, _e.REST),
+    *_row(_RETURNING,  _SERVICE,  PayoutBroadcast,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_BROADCAST),
+    *_row(ENDED,       _SERVICE,  PayoutConfirmed,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_CONFIRMED, _e.RETURN_LATE, _e.REST),
+    *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.RETURN),     STAYS,             _t.PAYOUT_CONFIRMED),
+    *_row(_RETURNING,  _SERVICE,  PayoutReorged,    _g.it_is(PayoutKind.RETURN),        STAYS),
     *_row(ENDED,       _SERVICE,  PayoutFailed,     always,                             STAYS,             _e.TELL_OPERATOR),
 
     *_row(_HELD,       _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_SEEN),
@@ -174,3 +178,9 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(_HELD,       _OPERATOR, Refunded,         _g.a_deposit_is_there,              _PAYING,           _e.PAY),
 )
 # fmt: on
+
+#: The same rows by status and kind of event, since each step looks for them many times.
+_ROWS: Final = {
+    key: tuple(row for row in TABLE if (row.status, row.sends) == key)
+    for key in {(row.status, row.sends) for row in TABLE}
+}
