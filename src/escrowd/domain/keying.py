@@ -16,7 +16,7 @@ import msgspec
 from nacl.bindings import crypto_scalarmult_ed25519_base_noclamp
 
 from escrowd.domain.address import MoneroAddress
-from escrowd.domain.errors import EscrowdError, Fault, InvalidInput
+from escrowd.domain.errors import EscrowdError, Fault, InvalidInput, Retry
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import AddressKind, Network
 from escrowd.domain.parties import WalletRole
@@ -72,6 +72,7 @@ class KeysDisagree(EscrowdError):
     """The three wallets did not become one 2-of-3 wallet. Its address must not be used."""
 
     fault = Fault.CALLER
+    retry = Retry.SAFE
 
 
 @dataclass(frozen=True, slots=True)

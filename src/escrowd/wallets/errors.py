@@ -41,6 +41,13 @@ class WalletFileMissing(WalletError):
     fault = Fault.OPERATOR
 
 
+class KeysNotSaved(WalletError):
+    """Files of a wallet that is being made could not be written to the medium. Its address must not be used."""
+
+    fault = Fault.OPERATOR
+    retry = Retry.SAFE
+
+
 # --- what went wrong with a wallet or its process ------------------------------------------------------------------
 
 

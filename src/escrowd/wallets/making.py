@@ -11,7 +11,8 @@ What becomes of files:
 import asyncio
 import os
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -26,6 +27,7 @@ from escrowd.domain.keying import HostedKey, keys_purpose
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.monero.wallet import MoneroClient
+from escrowd.wallets.errors import KeysNotSaved
 from escrowd.wallets.opening import SessionOpener
 from escrowd.wallets.records import WalletRecord, password_purpose
 from escrowd.wallets.registry import Holding
@@ -106,10 +108,12 @@ class WalletMaker:
 
         Raises:
             SessionUnavailable, WalletNotSaved: the session did not close; no file was moved.
+            KeysNotSaved: a file could not be moved.
 
         """
         await self._manager.close_session(escrow)
-        moved = await asyncio.to_thread(_put_aside, self.directory, escrow)
+        with _kept_on_disk():
+            moved = await asyncio.to_thread(_put_aside, self.directory, escrow)
         if moved:
             log.warning("wallets.put_aside", escrow=escrow, files=moved)
 
@@ -164,14 +168,16 @@ class FreshSet:
         """Make the wallet of a role in a process.
 
         Raises:
-            WalletNotOpened: the file could not be written.
+            WalletNotOpened, KeysNotSaved: a file could not be written.
 
         """
         vault = self._opener.vault
         filename = f"{self.escrow}-{role}-{secrets.token_hex(4)}"
         password = random_password()
         sealed = vault.seal(password, password_purpose(filename))
-        await asyncio.to_thread(_write_lasting, self._maker.directory / (filename + PASSWORD_SUFFIX), sealed)
+        path = self._maker.directory / (filename + PASSWORD_SUFFIX)
+        with _kept_on_disk():
+            await asyncio.to_thread(_write_lasting, path, sealed)
         client = MoneroClient(FencedTransport(server, server.raise_fence()))
         await client.create_wallet(filename, password)
         self._wallets[role] = FreshWallet(role, filename, password, sealed, server, client)
@@ -180,13 +186,14 @@ class FreshSet:
         """Make ready wallets last: stored, forced to the medium, backed up; and lend them to sessions from now on.
 
         Raises:
-            WalletNotSaved, OSError: the disk is full or broken, so the address must not be used.
+            WalletNotSaved, KeysNotSaved: the disk is full or broken, so the address must not be used.
             EscrowdError: a wallet process did not answer.
 
         """
         records = {role: self._record(wallet, address) for role, wallet in self._wallets.items()}
         await _all_done([_finish(wallet) for wallet in self._wallets.values()])
-        keys = await asyncio.to_thread(self._backed_up)
+        with _kept_on_disk():
+            keys = await asyncio.to_thread(self._backed_up)
         for role, wallet in self._wallets.items():
             wallet.server.hold(Holding(self.escrow, role, wallet.filename, address))
         session = WalletSession(
@@ -252,6 +259,14 @@ async def _all_done(works: Sequence[Coroutine[Any, Any, None]]) -> None:
     for answer in answers:
         if answer is not None:
             raise answer
+
+
+@contextmanager
+def _kept_on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise KeysNotSaved(f"wallet files could not be kept: {error}") from error
 
 
 def _write_lasting(path: Path, text: str) -> None:
