@@ -85,6 +85,8 @@ def is_spendable(output: ReceivedOutput, ledger: Ledger) -> bool:
     if output.unlock_time < FIRST_UNIX_TIME:
         # is_tx_spendtime_unlocked allows one block more: the one that would hold the spend.
         return output.unlock_time <= ledger.chain_height
+    # wallet2 allows two minutes more (CRYPTONOTE_LOCKED_TX_ALLOWED_DELTA_SECONDS_V2). Whoever waits for the time itself
+    # is never too early for it.
     return output.unlock_time <= ledger.chain_time
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from escrowd.domain.escrow.assess import Ledger
+from escrowd.domain.escrow.assess import Ledger, assess
 from escrowd.domain.escrow.events import (
     Cancelled,
     DeadlineReached,
@@ -155,6 +155,12 @@ def output(key: str, amount: int = AMOUNT, confirmations: int = 10, height: int 
 def ledger(*outputs: ReceivedOutput, height: int = HEIGHT) -> Ledger:
     """Return a ledger with these outputs."""
     return Ledger(height, TIME, outputs)
+
+
+def follow(escrow: Escrow, now: Ledger) -> tuple[Escrow, tuple[Event, ...]]:
+    """Apply what a ledger says to an escrow, and return it with what was said."""
+    events = assess(escrow, now)
+    return play([(event, Who.CHAIN) for event in events], escrow), events
 
 
 def with_deposit(status: Status, facts: DepositFacts) -> Escrow:
