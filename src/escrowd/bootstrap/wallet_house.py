@@ -44,6 +44,7 @@ class RunningHouse:
     """The parts while they run."""
 
     manager: WalletSessionManager
+    opener: SessionOpener
     pool: WalletPool
     daemon: MoneroDaemon
     adopted: Adopted
@@ -91,7 +92,7 @@ async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = 
                 async with WalletSessionManager(opener, DaemonTip(daemon), house.sessions) as manager:
                     manager.adopt(adopted.sessions)
                     metrics.register(SessionCollector(manager.get_stats, pool.stats))
-                    yield RunningHouse(manager, pool, daemon, adopted, metrics)
+                    yield RunningHouse(manager, opener, pool, daemon, adopted, metrics)
 
 
 def raise_open_files_limit() -> None:
