@@ -1,0 +1,120 @@
+"""A watch log in memory, for tests of the watcher: it does what the one in the database must do."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from escrowd.chain.ports import (
+    Cursor,
+    FoundOutput,
+    FoundSpend,
+    NotedKeyImages,
+    PoolFindings,
+    Progress,
+    WatchedAddress,
+    WatchState,
+)
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.outputs import ReceivedOutput, Spend
+
+
+class MemoryWatchLog:
+    """Keeps what the watcher finds, and every progress as it came."""
+
+    def __init__(self) -> None:
+        self.cursor: Cursor | None = None
+        self.addresses: dict[EscrowId, WatchedAddress] = {}
+        self.progress: list[Progress] = []
+        #: Escrows that were woken, each time.
+        self.woken: list[EscrowId] = []
+        self._outputs: dict[tuple[EscrowId, str, int], ReceivedOutput] = {}
+        self._spends: dict[tuple[EscrowId, str, str], Spend] = {}
+        self._key_images: list[tuple[EscrowId, str]] = []
+
+    # --- what the watcher calls ---------------------------------------------------------------------------------------
+
+    async def load(self) -> WatchState:
+        """Return what is kept."""
+        return WatchState(self.cursor, tuple(self.addresses.values()))
+
+    async def record(self, progress: Progress) -> None:
+        """Store what was found."""
+        self.progress.append(progress)
+        before = dict(self._outputs), dict(self._spends)
+        if progress.rollback is not None:
+            self._roll_back(progress.rollback)
+        for found in progress.outputs:
+            self._keep_output(found)
+        for spend in progress.spends:
+            self._keep_spend(spend)
+        if progress.pool is not None:
+            self._replace_pool(progress.pool)
+        self.cursor = progress.cursor or self.cursor
+        for escrow, scanned in progress.scanned.items():
+            if escrow in self.addresses:
+                self.addresses[escrow] = replace(self.addresses[escrow], scanned=scanned)
+        changed = {key[0] for key, _ in self._outputs.items() ^ before[0].items()}
+        self.woken += sorted(changed | {key[0] for key, _ in self._spends.items() ^ before[1].items()})
+
+    async def keep(self, address: WatchedAddress) -> None:
+        """Keep an address."""
+        self.addresses[address.escrow] = address
+
+    async def forget(self, escrow: EscrowId) -> None:
+        """Watch the address of an escrow no more."""
+        self.addresses.pop(escrow, None)
+
+    async def key_images(self, after: int = 0) -> NotedKeyImages:
+        """Return the key images that were noted later than ``after``."""
+        return NotedKeyImages(len(self._key_images), tuple(self._key_images[after:]))
+
+    async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
+        """Return everything that was found for an escrow."""
+        return tuple(output for (owner, *_), output in self._outputs.items() if owner == escrow)
+
+    async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
+        """Add outputs that a wallet found."""
+        known = {output.key for output in await self.outputs(escrow)}
+        new = [output for output in outputs if output.key not in known]
+        self._outputs |= {(escrow, output.txid, output.index): output for output in new}
+        self.woken += [escrow] if new else []
+
+    # --- what tests call ----------------------------------------------------------------------------------------------
+
+    def note_key_image(self, escrow: EscrowId, key_image: str) -> None:
+        """Note a key image as wallets learn them."""
+        self._key_images.append((escrow, key_image))
+
+    def spends(self, escrow: EscrowId) -> tuple[Spend, ...]:
+        """Return the spends that were found for an escrow."""
+        return tuple(spend for (owner, *_), spend in self._spends.items() if owner == escrow)
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _roll_back(self, height: int) -> None:
+        self._outputs = {
+            key: output for key, output in self._outputs.items() if output.height is None or output.height < height
+        }
+        self._spends = {
+            key: spend for key, spend in self._spends.items() if spend.height is None or spend.height < height
+        }
+        for escrow, address in self.addresses.items():
+            if address.scanned is not None and address.scanned > height:
+                self.addresses[escrow] = replace(address, scanned=height)
+
+    def _replace_pool(self, pool: PoolFindings) -> None:
+        self._outputs = {key: output for key, output in self._outputs.items() if output.height is not None}
+        self._spends = {key: spend for key, spend in self._spends.items() if spend.height is not None}
+        for found in pool.outputs:
+            if (found.escrow, found.output.txid, found.output.index) not in self._outputs:
+                self._keep_output(found)
+        for each in pool.spends:
+            if (each.escrow, each.spend.key_image, each.spend.txid) not in self._spends:
+                self._keep_spend(each)
+
+    def _keep_output(self, found: FoundOutput) -> None:
+        if found.escrow in self.addresses:
+            self._outputs[found.escrow, found.output.txid, found.output.index] = found.output
+
+    def _keep_spend(self, found: FoundSpend) -> None:
+        if found.escrow in self.addresses:
+            self._spends[found.escrow, found.spend.key_image, found.spend.txid] = found.spend
