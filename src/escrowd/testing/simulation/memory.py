@@ -14,7 +14,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
 from escrowd.service.ports import Claim, LogEntry, PendingEffect, WalletSet
-from escrowd.testing.simulation.tables import Beats, Tables, WorkRow
+from escrowd.testing.simulation.tables import Tables, WorkRow
 
 #: Milliseconds for which an escrow is claimed.
 LEASE: Final = 20_000
@@ -45,6 +45,7 @@ class Memory:
     def __init__(self, now: Callable[[], int]) -> None:
         self.now = now
         self.tables = Tables()
+        self.turn = asyncio.Lock()
         #: Told of every step that was committed.
         self.observer: Callable[[Step], None] = lambda _step: None
 
@@ -55,12 +56,11 @@ class MemoryStore:
     def __init__(self, memory: Memory, commit: Callable[[Callable[[], None]], None] = lambda act: act()) -> None:
         self._memory = memory
         self._commit = commit
-        self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["MemoryTransaction"]:
         """Begin a transaction. Where the block raises, nothing of it is kept."""
-        async with self._turn:
+        async with self._memory.turn:
             tx = MemoryTransaction(self._memory.tables.copy(), self._memory.now())
             yield tx
             self._commit(lambda: self._apply(tx))
@@ -100,7 +100,7 @@ class MemoryStore:
 
     def _apply(self, tx: "MemoryTransaction") -> None:
         for claim in tx.claims:
-            if self._memory.tables.work[claim.escrow].fence != claim.fence:
+            if not _is_held(self._memory.tables, claim):
                 raise LeaseLost(f"somebody else works on {claim.escrow}")
         self._memory.tables = tx.tables
         for step in tx.escrows.steps:
@@ -138,8 +138,8 @@ class MemoryTransaction:
         """Tie the transaction to a claim. Raises LeaseLost."""
         if not isinstance(claim, MemoryClaim):
             raise TypeError("a claim of another store")
-        if self.tables.work[claim.escrow].fence != claim.fence:
-            raise LeaseLost(f"somebody else works on {claim.escrow}")
+        if not _is_held(self.tables, claim):
+            raise LeaseLost(f"somebody else works on {claim.escrow}, or it was given back")
         self.claims.append(claim)
 
 
@@ -221,11 +221,9 @@ class MemoryLedgers:
         )
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
-        """Add outputs that only a wallet found."""
-        seen = (*self._tables.watched.get(escrow, ()), *self._tables.from_wallets.get(escrow, ()))
-        known = {each.key for each in seen}
-        new = tuple(each for each in outputs if each.key not in known)
-        self._tables.from_wallets[escrow] = (*self._tables.from_wallets.get(escrow, ()), *new)
+        """Keep outputs that only a wallet found, in place of those that one found before."""
+        known = {each.key for each in self._tables.watched.get(escrow, ())}
+        self._tables.from_wallets[escrow] = tuple(each for each in outputs if each.key not in known)
 
     async def note_key_images(self, escrow: EscrowId, key_images: Sequence[tuple[str, str]]) -> None:
         """Note key images."""
@@ -300,10 +298,7 @@ class MemoryClock:
 
     async def beat(self, *, counts: bool, longest_gap: int = 30_000) -> Moment:
         """Advance the running clock, where the time since the last beat counts."""
-        beats = self._tables.beats
-        gap = longest_gap + 1 if beats.last is None else self._now - beats.last
-        passed = gap if counts and beats.counted and 0 <= gap <= longest_gap else 0
-        self._tables.beats = Beats(beats.running + passed, self._now, counts)
+        self._tables.beats = self._tables.beats.after(self._now, longest_gap, counts=counts)
         return await self.now()
 
     async def advance(self, milliseconds: int) -> Moment:
@@ -313,6 +308,12 @@ class MemoryClock:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _is_held(tables: Tables, claim: MemoryClaim) -> bool:
+    row = tables.work[claim.escrow]
+    return row.fence == claim.fence and row.owner != ""
+
 
 _SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
 _STANDING: Final = (

@@ -135,6 +135,15 @@ class WalletProcess(WalletServer):
         return Nothing()
 
 
+class SimulatedLease(SessionLease):
+    """The real lease, but for saving: one wallet after the other, and a failure as itself."""
+
+    @override
+    async def store(self) -> None:
+        for role in self.roles:
+            await self.wallet(role).store()
+
+
 class SimulatedSessions:
     """Lends the wallets of one node to one life of the service, one holder at a time."""
 
@@ -151,7 +160,7 @@ class SimulatedSessions:
         escrow: EscrowId,
         roles: Sequence[WalletRole] | None = None,
         timeout: float | None = None,  # noqa: ARG002 - the real one has it
-    ) -> AsyncIterator[SessionLease]:
+    ) -> AsyncIterator["SimulatedLease"]:
         """Lend wallets; those that broke, or were never open, are opened first."""
         async with self._turns.setdefault(escrow, asyncio.Lock()):
             self._life.check()
@@ -160,7 +169,7 @@ class SimulatedSessions:
                 if role not in session.wallets or not session.wallets[role].server.is_trusted:
                     session.wallets[role] = OpenWallet(session.records[role], await self._opened(escrow, role))
             try:
-                yield SessionLease(session, _TIPS, roles or tuple(WalletRole))
+                yield SimulatedLease(session, _TIPS, roles or tuple(WalletRole))
             finally:
                 session.raise_fences()
 

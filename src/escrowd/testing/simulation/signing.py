@@ -94,6 +94,8 @@ class SigningLog:
     sets: dict[str, TransactionSet] = field(default_factory=dict)
     #: The one transaction that each nonce signed.
     signed_with: dict[str, str] = field(default_factory=dict)
+    #: Ids of all transactions that got two signatures, and the set that each is of.
+    txids: dict[str, TransactionSet] = field(default_factory=dict)
     #: Nonces that signed two different transactions, in words. There must never be one.
     reuses: list[str] = field(default_factory=list)
 
@@ -103,6 +105,7 @@ class SigningLog:
 
     def keep_set(self, transactions: TransactionSet) -> Secret:
         """Return the text that stands for a transaction set."""
+        self.txids |= dict.fromkeys((each.txid for each in transactions.signed), transactions)
         return Secret(_kept(self.sets, "4d6f6e65726f206d756c746973696720756e7369676e656420747820736574", transactions))
 
     def use(self, nonce: str, transaction: Proposed) -> None:

@@ -1,23 +1,18 @@
 """What the in-memory store holds. Everything in the tables is a value, so a copy of the tables is a snapshot."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, cast
 
-import msgspec
-
-from escrowd.domain.escrow.events import Created
+from escrowd.domain.escrow.effects import PendingEffect
 from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.history import NO_HASH, LogEntry, chained, data_of, types_of
 from escrowd.domain.escrow.machine import Step
 from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.keying import KeyingRecord
 from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.payouts.records import Attempt, Payout
-from escrowd.service.ports import LogEntry, PendingEffect, WalletSet
-
-#: The hash before the first entry of an escrow.
-NO_HASH: Final = "0" * 64
+from escrowd.domain.wallet_set import WalletSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +37,12 @@ class Beats:
     running: int = 0
     last: int | None = None
     counted: bool = False
+
+    def after(self, now: int, longest_gap: int = 30_000, *, counts: bool) -> "Beats":
+        """Return the clock after one more beat; the time since the last one is added where it counts."""
+        gap = longest_gap + 1 if self.last is None else now - self.last
+        passed = gap if counts and self.counted and 0 <= gap <= longest_gap else 0
+        return Beats(self.running + passed, now, counts)
 
 
 class Lane(StrEnum):
@@ -70,6 +71,7 @@ class Tables:
     lanes: dict[EscrowId, Lane] = field(default_factory=dict)
     stock: dict[EscrowId, None] = field(default_factory=dict)
     wallet_sets: dict[EscrowId, WalletSet] = field(default_factory=dict)
+    keyings: dict[EscrowId, KeyingRecord] = field(default_factory=dict)
     work: dict[EscrowId, WorkRow] = field(default_factory=dict)
     #: Number of blocks that the watcher has read, and the time of the last one in seconds since 1970.
     chain: tuple[int, int] = (0, 0)
@@ -78,18 +80,18 @@ class Tables:
 
     def copy(self) -> "Tables":
         """Return the same tables, to be changed without changing these."""
-        copied = replace(self)
-        for name in _DICTIONARIES:
-            setattr(copied, name, dict(getattr(copied, name)))
-        return copied
+        return Tables(
+            *cast(
+                "Any", [dict(each) if isinstance(each, dict) else each for each in map(self.__getattribute__, _NAMES)]
+            )
+        )
 
-    def note(self, step: Step, changes: Sequence[tuple[str, object]] = ()) -> None:
+    def note(self, step: Step) -> None:
         """Store a step: the escrow, its entries in the log, its effects; and make its work row due."""
         after = step.after
         self.escrows[after.id] = after
-        kinds = step.tells or (f"inner.{type(step.event).__name__}",)
-        for kind in kinds:
-            self._append(step, str(kind), dict(changes))
+        for kind in types_of(step):
+            self._append(step, kind)
         done = self.effects.get(after.id, ())
         new = (PendingEffect(after.version, index, effect) for index, effect in enumerate(step.effects))
         self.effects[after.id] = (*done, *new)
@@ -99,12 +101,10 @@ class Tables:
         row = self.work.get(escrow, WorkRow(None))
         self.work[escrow] = replace(row, due=due if row.due is None else min(row.due, due), wake=row.wake + 1)
 
-    def _append(self, step: Step, kind: str, changes: dict[str, object]) -> None:
+    def _append(self, step: Step, kind: str) -> None:
         escrow = step.after.id
         entries = self.log.get(escrow, ())
         self.entries += 1
-        previous = entries[-1].hash if entries else NO_HASH
-        data = msgspec.json.encode(_said(step) | changes).decode()
         entry = LogEntry(
             cursor=self.entries,
             id=f"evt_{self.entries:026d}",
@@ -114,37 +114,13 @@ class Tables:
             type=kind,
             who=str(step.who),
             at=step.moment.utc,
-            data=data,
-            previous_hash=previous,
+            data=data_of(step),
+            previous_hash=entries[-1].hash if entries else NO_HASH,
             hash="",
         )
         self.log[escrow] = (*entries, replace(entry, hash=chained(entry)))
 
 
-def chained(entry: LogEntry) -> str:
-    """Return the hash that an entry must have after the one before it."""
-    parts = (entry.previous_hash, entry.id, entry.escrow, entry.sequence, entry.version, entry.type, entry.who)
-    return hashlib.sha256("\n".join(map(str, (*parts, entry.at, entry.data))).encode()).hexdigest()
-
-
-def broken_links(entries: Iterable[LogEntry]) -> list[int]:
-    """Return the sequences of the entries that do not follow from the ones before them."""
-    previous, expected, broken = NO_HASH, 1, []
-    for entry in entries:
-        if (entry.sequence, entry.previous_hash, entry.hash) != (expected, previous, chained(entry)):
-            broken.append(entry.sequence)
-        previous, expected = entry.hash, entry.sequence + 1
-    return broken
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 
-_DICTIONARIES: Final = tuple(each.name for each in fields(Tables) if each.default_factory is dict)
-
-
-def _said(step: Step) -> dict[str, object]:
-    """Return what a log entry says of a step."""
-    event = step.event
-    what = {} if isinstance(event, Created) else msgspec.to_builtins(event)
-    before = None if step.before is None else str(step.before.status)
-    return {"event": type(event).__name__, "from": before, "to": str(step.after.status), "said": what}
+_NAMES: Final = tuple(each.name for each in fields(Tables))

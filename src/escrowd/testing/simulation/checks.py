@@ -1,0 +1,256 @@
+"""The laws of money, asked of a world from outside: its chain, its log and what its people said."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from escrowd.domain.escrow.events import (
+    Refunded,
+    Released,
+    Resumed,
+    Ruled,
+    SplitAccepted,
+    SplitProposed,
+)
+from escrowd.domain.escrow.facts import Escrow, HoldReason, PayoutOrder
+from escrowd.domain.escrow.history import broken_links
+from escrowd.domain.escrow.status import DeadlineName, Status, Who
+from escrowd.domain.payouts.records import Attempt, AttemptStep, PayoutKind
+from escrowd.service.ports import LogEntry
+from escrowd.testing.simulation.transactions import SimulatedTransaction, key_image_of
+from escrowd.testing.simulation.world import Violation, World
+
+
+def check_always(world: World) -> None:
+    """Check what must hold after every event.
+
+    Raises:
+        Violation: it does not.
+
+    """
+    if world.log.reuses:
+        raise Violation(f"a nonce was used twice: {world.log.reuses}")
+    for transaction in _ours(world):
+        _check_is_stored(world, transaction)
+    for escrow in world.escrows:
+        _check_one_payout(world, escrow)
+        _check_words(world, escrow)
+
+
+# --- one payout ------------------------------------------------------------------------------------------------------
+
+
+def _ours(world: World) -> Iterator[SimulatedTransaction]:
+    """Yield the transactions of pool and chain that were signed by two of our wallets."""
+    return (world.chain.known[txid] for txid in world.log.txids if _is_there(world, txid))
+
+
+def _is_there(world: World, txid: str) -> bool:
+    return txid in world.chain.height_of or txid in world.chain.pool
+
+
+def _check_is_stored(world: World, transaction: SimulatedTransaction) -> None:
+    """Nothing is sent that is not in the database, signed."""
+    for attempt in world.memory.tables.attempts.values():
+        if any(each.txid == transaction.txid for each in attempt.transactions) and attempt.step in SIGNED:
+            return
+    raise Violation(f"transaction {transaction.txid} was sent, and no attempt with it is stored as signed")
+
+
+def _check_one_payout(world: World, escrow: Escrow) -> None:
+    """At most one payout of an order is in the chain, made by one attempt; all attempts exclude each other."""
+    tables = world.memory.tables
+    mined = set()
+    for payout in tables.payouts.values():
+        if payout.escrow != escrow.id:
+            continue
+        attempts = [each for each in tables.attempts.values() if each.payout == payout.id and each.transactions]
+        _check_attempts_exclude_each_other(attempts)
+        done = [each.number for each in attempts if any(one.txid in world.chain.height_of for one in each.transactions)]
+        if len(done) > 1:
+            raise Violation(f"attempts {done} at payout {payout.id} are both in the chain")
+        if done and payout.kind is not PayoutKind.RETURN:
+            mined.add(payout.id)
+    if len(mined) > 1:
+        raise Violation(f"{escrow.id} was paid out twice: {sorted(mined)}")
+
+
+def _check_attempts_exclude_each_other(attempts: list[Attempt]) -> None:
+    images = [{image for one in attempt.transactions for image in one.key_images} for attempt in attempts]
+    for number, other in enumerate(images[1:], 1):
+        if not images[0] & other:
+            raise Violation(f"attempt {number + 1} at {attempts[0].payout} spends nothing that the first one spent")
+
+
+# --- whose word it was -----------------------------------------------------------------------------------------------
+
+
+def _check_words(world: World, escrow: Escrow) -> None:
+    """Whoever decided on the money had the right to, said so, and is on record with it."""
+    log = world.memory.tables.log[escrow.id]
+    checked = world.checked.get(escrow.id, 0)
+    if checked == len(log):
+        return
+    world.checked[escrow.id] = len(log)
+    entries = [_Entry(each) for each in log]
+    for entry in entries[checked:]:
+        if entry.goes_to == Status.PAYING and entry.comes_from in DECIDING:
+            _check_decision(world, escrow, entries, entry)
+
+
+class _Entry:
+    """One log entry, read."""
+
+    def __init__(self, entry: LogEntry) -> None:
+        data = msgspec.json.decode(entry.data)
+        self.version = entry.version
+        self.who = Who(entry.who)
+        self.event: str = data["event"]
+        self.comes_from: str | None = data["status_before"]
+        self.goes_to: str = data["status"]
+        self.said: dict[str, object] = data["details"]
+
+
+#: From where a decision leads to a payout. From an end it is only thrown back there.
+DECIDING: Final = (Status.FUNDED, Status.DELIVERED, Status.DISPUTED, Status.HELD)
+
+#: Who may decide what, from where.
+_RIGHTS: Final = {
+    Released.__name__: {
+        Who.BUYER: {Status.FUNDED, Status.DELIVERED, Status.DISPUTED},
+        Who.OPERATOR: {Status.HELD},
+    },
+    Refunded.__name__: {
+        Who.VENDOR: {Status.FUNDED, Status.DELIVERED, Status.DISPUTED},
+        Who.OPERATOR: {Status.HELD},
+    },
+    Ruled.__name__: {Who.ARBITER: {Status.DISPUTED}, Who.OPERATOR: {Status.DISPUTED}},
+    Resumed.__name__: {Who.OPERATOR: {Status.HELD}},
+}
+
+
+def _check_decision(world: World, escrow: Escrow, entries: list[_Entry], entry: _Entry) -> None:
+    if entry.event == "DeadlineReached":
+        _check_deadline(escrow, entry)
+        return
+    if not any(each.escrow == escrow.id and each.version == entry.version for each in world.commands):
+        raise Violation(f"{escrow.id} has a decision {entry.event} of {entry.who} that nobody took")
+    if entry.event == SplitAccepted.__name__:
+        _check_split(escrow, entries, entry)
+    elif entry.comes_from not in _RIGHTS.get(entry.event, {}).get(entry.who, set()):
+        raise Violation(f"{entry.who} may not decide {entry.event} while {escrow.id} is {entry.comes_from}")
+
+
+def _check_deadline(escrow: Escrow, entry: _Entry) -> None:
+    expected = {Status.FUNDED: DeadlineName.DELIVERY, Status.DELIVERED: DeadlineName.INSPECTION}
+    if entry.who is not Who.CLOCK or entry.said["name"] != expected.get(Status(entry.comes_from or "")):
+        raise Violation(f"{escrow.id} is paid out by a deadline that is none of {entry.comes_from}")
+
+
+def _check_split(escrow: Escrow, entries: list[_Entry], accepted: _Entry) -> None:
+    offers = [each for each in entries if each.event == SplitProposed.__name__ and each.version < accepted.version]
+    other = {Who.BUYER: Who.VENDOR, Who.VENDOR: Who.BUYER}.get(accepted.who)
+    if not offers or offers[-1].who is not other or offers[-1].said != accepted.said:
+        raise Violation(f"{escrow.id} is split as nobody offered it to the {accepted.who}")
+
+
+# --- where the money went --------------------------------------------------------------------------------------------
+
+
+def check_money(world: World) -> None:
+    """Check at the end of a world that every piconero is where it has to be. Raises Violation."""
+    for escrow in world.escrows:
+        if broken := broken_links(world.memory.tables.log[escrow.id]):
+            raise Violation(f"the log of {escrow.id} is broken at {broken}")
+        _check_conservation(world, escrow)
+        _check_receivers(world, escrow)
+
+
+def _check_conservation(world: World, escrow: Escrow) -> None:
+    """Deposits are payouts, network fees and residue, to the piconero."""
+    received = _credited(world, escrow)
+    spends = {image: world.chain.spent_by[image] for image in received if image in world.chain.spent_by}
+    spent = sum(received[image] for image in spends)
+    paid = fees = 0
+    for txid in sorted(set(spends.values())):
+        transaction = world.chain.known[txid]
+        if txid in world.log.txids:
+            paid += sum(each.amount for each in transaction.outputs)
+            fees += transaction.fee
+        else:
+            paid += sum(received[image] for image in spends if spends[image] == txid)
+    if spent != paid + fees:
+        raise Violation(f"{escrow.id}: {spent} was spent, {paid} was paid and {fees} went to miners")
+
+
+def _credited(world: World, escrow: Escrow) -> dict[str, int]:
+    """Return what can be spent of an escrow's outputs in the chain, by key image: of one key the largest amount."""
+    credited: dict[str, int] = {}
+    for each in world.chain.mined_of(escrow.id):
+        image = key_image_of(each.output.key)
+        credited[image] = max(each.output.amount, credited.get(image, 0))
+    return credited
+
+
+def _check_receivers(world: World, escrow: Escrow) -> None:
+    """Each side got what the decision says, less fees; and nobody else got anything."""
+    terms = escrow.terms
+    got: dict[str, int] = {}
+    fees = 0
+    for transaction in _payments(world, escrow):
+        fees += transaction.fee
+        for output in transaction.outputs:
+            got[output.address] = got.get(output.address, 0) + output.amount
+    strangers = set(got) - {terms.refund_address, terms.payout_address, escrow.address}
+    if terms.fee is not None:
+        strangers.discard(terms.fee.address)
+    if strangers:
+        raise Violation(f"{escrow.id} paid to {sorted(strangers)}")
+    vendor = got.get(terms.payout_address, 0) + (got.get(terms.fee.address, 0) if terms.fee is not None else 0)
+    share = _vendor_share(escrow.order) if _is_paid(world, escrow) else 0
+    if not max(0, share - fees) <= vendor <= share:
+        raise Violation(f"{escrow.id}: the vendor's side got {vendor} of a share of {share}, with fees of {fees}")
+
+
+def _payments(world: World, escrow: Escrow) -> Iterable[SimulatedTransaction]:
+    """Return our mined transactions that spend outputs of an escrow."""
+    return [
+        world.chain.known[txid]
+        for txid, made in world.log.txids.items()
+        if made.wallet == escrow.id and txid in world.chain.height_of
+    ]
+
+
+def _is_paid(world: World, escrow: Escrow) -> bool:
+    ordered = [
+        each
+        for each in world.memory.tables.payouts.values()
+        if each.escrow == escrow.id and each.kind is not PayoutKind.RETURN
+    ]
+    txids = {
+        one.txid
+        for payout in ordered
+        for attempt in world.memory.tables.attempts.values()
+        if attempt.payout == payout.id
+        for one in attempt.transactions
+    }
+    return any(txid in world.chain.height_of for txid in txids)
+
+
+def _vendor_share(order: PayoutOrder | None) -> int:
+    return 0 if order is None or order.kind is PayoutKind.REFUND else order.vendor_share
+
+
+# --- how it ended ----------------------------------------------------------------------------------------------------
+
+#: What the world must have done to an escrow for it to be held for this reason in the end.
+EXCUSES: Final = {
+    HoldReason.WALLET_DISAGREES: {"reorganised", "burnt"},
+    HoldReason.SPENT_OUTSIDE: {"spent outside"},
+    HoldReason.DEPOSIT_GONE: {"reorganised", "called back"},
+    HoldReason.PAYOUT_FAILED: {"reorganised", "called back", "spent outside", "burnt", "rings broken"},
+}
+
+#: Attempts that gave signed bytes away.
+SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)

@@ -1,0 +1,251 @@
+"""What can happen next in a world, and how likely it is."""
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Final, TypeAlias
+
+from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.status import ENDED, HOLDING, Status
+from escrowd.service.crash_points import CrashPoint
+from escrowd.testing.simulation.faults import Trouble
+from escrowd.testing.simulation.nature import Payment
+from escrowd.testing.simulation.people import draw_allowed, draw_illegal
+from escrowd.testing.simulation.transactions import OUTSIDE
+from escrowd.testing.simulation.world import World
+
+Happening: TypeAlias = Callable[[World], Awaitable[None]]
+
+#: Escrows of one world.
+MOST_ESCROWS: Final = 3
+#: How likely trouble is after an event, and that the watcher looks before the service works.
+TROUBLE: Final = 0.35
+LOOK: Final = 0.85
+
+
+async def something_happens(world: World) -> None:
+    """Draw an event, let it happen, and let the service work, most of the time with a look at the chain before it."""
+    happening = world.chance.choices(_HAPPENINGS, _WEIGHTS_OF[_mood(world)])[0]
+    world.tally.happened[happening.__name__] += 1
+    await happening(world)
+    if world.chance.random() < LOOK and not world.faults.daemon_is_down:
+        world.watcher.look()
+    if world.chance.random() < TROUBLE:
+        _arm(world)
+    await world.work()
+    world.faults.disarm()
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+
+async def somebody_begins(world: World) -> None:
+    """Let somebody make an escrow."""
+    if len(world.escrows) < MOST_ESCROWS:
+        await world.create()
+
+
+async def somebody_pays(world: World) -> None:
+    """Let somebody pay to an address, in time or not."""
+    payable = [each for each in world.escrows if each.address is not None]
+    if not payable:
+        return
+    escrow = world.chance.choice(payable)
+    how = world.nature.draw_payment()
+    world.tally.happened[f"pays {how}"] += 1
+    world.nature.pay(escrow.id, escrow.address or "", escrow.terms, how)
+    if how is Payment.BURNT:
+        world.excuse(escrow.id, "burnt")
+
+
+async def somebody_speaks(world: World) -> None:
+    """Let somebody say what they may say."""
+    escrow = _any(world)
+    said = draw_allowed(world.chance, escrow) if escrow is not None else None
+    if escrow is None or said is None:
+        return
+    if not await world.command(escrow.id, *said):
+        world.tally.happened["word refused"] += 1
+
+
+async def somebody_oversteps(world: World) -> None:
+    """Let somebody say what is most likely not theirs to say."""
+    escrow = _any(world)
+    if escrow is not None:
+        await world.command(escrow.id, *draw_illegal(world.chance, escrow))
+
+
+# --- the chain -------------------------------------------------------------------------------------------------------
+
+
+async def blocks_come(world: World) -> None:
+    """Mine blocks, which may leave out some of the pool."""
+    left_out = frozenset(txid for txid in world.chain.pool if world.chance.random() < 0.1)
+    world.mine(world.chance.choice((1, 1, 2, 5, 10, 12)), left_out)
+
+
+async def chain_is_reorganised(world: World) -> None:
+    """Replace blocks; some of their transactions are lost."""
+    depth = world.chance.choice((1, 1, 2, 3, 5, 10, 18))
+    popped = [txid for block in world.chain.blocks[-depth:] for txid in block.txids]
+    lost = {txid for txid in popped if world.chance.random() < 0.3}
+    for escrow in _touched(world, lost):
+        world.excuse(escrow, "reorganised")
+    world.chain.reorganise(depth, lost)
+
+
+async def a_payment_is_called_back(world: World) -> None:
+    """Let a buyer spend the money elsewhere before it is mined."""
+    rivals = [txid for txid in world.chain.pool if _is_from_outside(world, txid)]
+    if rivals:
+        txid = world.chance.choice(rivals)
+        for escrow in _touched(world, {txid}):
+            world.excuse(escrow, "called back")
+        world.nature.replace_by_rival(txid)
+
+
+async def the_pool_forgets(world: World) -> None:
+    """Drop a transaction from the pool."""
+    if world.chain.pool:
+        world.chain.forget(world.chance.choice(tuple(world.chain.pool)))
+
+
+async def two_parties_spend_outside(world: World) -> None:
+    """Let two of the three spend a deposit without the service."""
+    escrow = _any(world)
+    if escrow is not None and world.nature.spend_outside(escrow.id):
+        world.excuse(escrow.id, "spent outside")
+
+
+# --- machines --------------------------------------------------------------------------------------------------------
+
+
+async def time_passes(world: World) -> None:
+    """Let nothing happen for a while."""
+    world.pass_time(world.chance.choice((10, 60, 600, 2_000, 4_000)))
+
+
+async def the_service_is_down(world: World) -> None:
+    """Let the service die at rest and be down for a while, which counts for nobody's deadline."""
+    world.pass_time(world.chance.choice((60, 20_000)), is_running=False)
+    world.restart()
+
+
+async def the_daemon_goes_or_comes(world: World) -> None:
+    """Stop the daemon, or start it again."""
+    world.faults.daemon_is_down = not world.faults.daemon_is_down
+
+
+async def wallets_die(world: World) -> None:
+    """Kill the wallet processes, or end them kindly."""
+    world.end_wallets(kindly=world.chance.random() < 0.3)
+
+
+async def an_old_wallet_comes_back(world: World) -> None:
+    """Restore an older copy of a wallet's cache from a backup."""
+    world.end_wallets(kindly=True)
+    keys = [key for key in world.house.older if key[0] == world.node]
+    if keys and world.house.restore_older(world.chance.choice(keys), world.chance.choice((1, 2, 3))):
+        world.tally.happened["older wallet restored"] += 1
+
+
+async def a_set_is_made_ahead(world: World) -> None:
+    """Add one more set of wallets to the stock."""
+    world.add_stock()
+
+
+async def the_frozen_goes_on(world: World) -> None:
+    """Wake up a service that was stopped while another one took over."""
+    await world.thaw()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Mood(Enum):
+    """Which kind of event gets a world on."""
+
+    IDLE = "no escrow waits for money"
+    WAITING = "an escrow waits for money"
+    GOING_ON = "money is on its way"
+
+
+#: What happens, and its weight while no escrow waits for money, while one does, and while one is on its way.
+_TABLE: Final[tuple[tuple[Happening, int, int, int], ...]] = (
+    (somebody_begins, 60, 3, 3),
+    (somebody_pays, 6, 60, 8),
+    (somebody_speaks, 2, 3, 40),
+    (somebody_oversteps, 2, 3, 6),
+    (blocks_come, 10, 20, 45),
+    (chain_is_reorganised, 2, 4, 6),
+    (a_payment_is_called_back, 0, 2, 1),
+    (the_pool_forgets, 1, 2, 3),
+    (two_parties_spend_outside, 0, 1, 1),
+    (time_passes, 4, 6, 8),
+    (the_service_is_down, 1, 2, 2),
+    (the_daemon_goes_or_comes, 2, 2, 2),
+    (wallets_die, 1, 1, 2),
+    (an_old_wallet_comes_back, 0, 1, 2),
+    (a_set_is_made_ahead, 6, 1, 1),
+    (the_frozen_goes_on, 2, 2, 3),
+)
+_HAPPENINGS: Final = tuple(happening for happening, *_ in _TABLE)
+_WEIGHTS_OF: Final = {
+    Mood.IDLE: tuple(weight for _, weight, _, _ in _TABLE),
+    Mood.WAITING: tuple(weight for _, _, weight, _ in _TABLE),
+    Mood.GOING_ON: tuple(weight for _, _, _, weight in _TABLE),
+}
+
+#: Trouble that is drawn, and its weight. It strikes within so many places.
+_TROUBLES: Final = {
+    Trouble.CRASH_BEFORE: 5,
+    Trouble.CRASH_AFTER: 5,
+    Trouble.LOST_BEFORE: 2,
+    Trouble.LOST_AFTER: 4,
+    Trouble.DEATH_BEFORE: 1,
+    Trouble.DEATH_AFTER: 2,
+    Trouble.DISK_FULL: 2,
+    Trouble.DAEMON_DOWN: 1,
+    Trouble.FREEZE: 2,
+}
+_REACH: Final = (1, 2, 3, 5, 8, 13, 21, 34, 55)
+
+
+def _mood(world: World) -> Mood:
+    """Say what kind of event gets this world on."""
+    statuses = {each.status for each in world.escrows}
+    if statuses & {Status.CONFIRMING, Status.PAYING, *HOLDING}:
+        return Mood.GOING_ON
+    return Mood.WAITING if Status.AWAITING_FUNDING in statuses else Mood.IDLE
+
+
+def _arm(world: World) -> None:
+    """Let something go wrong soon: at the n-th place that fits, or at a place with a name."""
+    chance = world.chance
+    if chance.random() < 0.2:
+        world.faults.arm(Trouble.CRASH_BEFORE, chance.choice((1, 1, 2)), chance.choice(tuple(CrashPoint)))
+        return
+    trouble = chance.choices(tuple(_TROUBLES), tuple(_TROUBLES.values()))[0]
+    if trouble is Trouble.FREEZE and world.zombie is not None:
+        return
+    most = 8 if trouble is Trouble.DISK_FULL else 55
+    world.faults.arm(trouble, chance.choice([reach for reach in _REACH if reach <= most]))
+
+
+def _any(world: World) -> Escrow | None:
+    """Draw an escrow, those first that are not over."""
+    escrows = world.escrows
+    going_on = [each for each in escrows if each.status not in ENDED]
+    if going_on and world.chance.random() < 0.9:
+        return world.chance.choice(going_on)
+    return world.chance.choice(escrows) if escrows else None
+
+
+def _touched(world: World, txids: set[str]) -> list[str]:
+    """Return the escrows that these transactions pay to."""
+    return sorted(
+        {output.wallet for txid in txids for output in world.chain.known[txid].outputs if "esc_" in output.wallet}
+    )
+
+
+def _is_from_outside(world: World, txid: str) -> bool:
+    return txid not in world.log.txids and OUTSIDE not in world.chain.known[txid].outputs[0].wallet

@@ -1,0 +1,116 @@
+"""What follows when nothing goes wrong any more: every escrow comes to its end, and all money to where it belongs."""
+
+from typing import Final
+
+from escrowd.domain.escrow.events import Refunded, Resumed, Ruled
+from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.machine import allowed_actions
+from escrowd.domain.escrow.status import ENDED, Status, Who
+from escrowd.domain.identifiers import EscrowId
+from escrowd.testing.simulation.checks import EXCUSES, check_always
+from escrowd.testing.simulation.spending import FEE_PER_BYTE, MULTIPLES, weight
+from escrowd.testing.simulation.transactions import MinedOutput, key_image_of
+from escrowd.testing.simulation.world import Violation, World
+
+#: Rounds of blocks, time and work within which every escrow has to come to its end.
+ROUNDS: Final = 40
+#: Blocks and seconds of one round.
+BLOCKS: Final = 6
+SECONDS: Final = 2_000
+#: How often the operator finds nothing wrong with an escrow that is held, before the money goes back.
+RESUMES: Final = 2
+
+
+async def heal(world: World) -> None:
+    """Let nothing go wrong any more, and wait until every escrow has come to its end.
+
+    Raises:
+        Violation: one does not, or is held without a reason, or money that could be sent stayed behind.
+
+    """
+    await world.thaw()
+    world.faults.disarm()
+    world.faults.daemon_is_down = False
+    world.restart()
+    resumed: dict[EscrowId, int] = {}
+    for _ in range(ROUNDS):
+        world.mine(BLOCKS)
+        world.pass_time(SECONDS)
+        world.watcher.look(everywhere=True)
+        await world.work()
+        for escrow in world.escrows:
+            await _operator_helps(world, escrow, resumed)
+        await world.work()
+        check_always(world)
+        if all(_is_over(world, each, resumed) for each in world.escrows):
+            return
+    stuck = [
+        f"{each.id} is {each.status}: {why_not_over(world, each)}"
+        for each in world.escrows
+        if why_not_over(world, each)
+    ]
+    raise Violation("; ".join(stuck) or "escrows are held, and the operator could do nothing")
+
+
+def check_excuses(world: World) -> None:
+    """Check that whatever is held is held for something that the world did. Raises Violation."""
+    for escrow in world.escrows:
+        if escrow.hold is not None and not EXCUSES[escrow.hold.reason] & world.excuses.get(escrow.id, set()):
+            raise Violation(f"{escrow.id} is held for no reason: {escrow.hold}")
+
+
+def why_not_over(world: World, escrow: Escrow) -> str:
+    """Say what is still to be done for an escrow; an empty text for nothing."""
+    tables = world.memory.tables
+    if escrow.status not in ENDED and escrow.status is not Status.HELD:
+        return f"no end within {ROUNDS} rounds"
+    if effects := tables.effects.get(escrow.id):
+        return f"{[each.effect for each in effects]} is not done"
+    open_payouts = [each.id for each in tables.payouts.values() if each.escrow == escrow.id and each.status.is_open]
+    if open_payouts and escrow.status is not Status.HELD:
+        return f"{open_payouts} is open"
+    left = [each.output.amount for each in left_behind(world, escrow)] if escrow.status in ENDED else []
+    return f"{left} could be sent and was not" if left else ""
+
+
+def left_behind(world: World, escrow: Escrow) -> list[MinedOutput]:
+    """Return what can be spent now, is worth its fee, and is still there."""
+    sums: dict[int, list[MinedOutput]] = {}
+    best: dict[str, MinedOutput] = {}
+    for each in world.chain.mined_of(escrow.id):
+        image = key_image_of(each.output.key)
+        rival = best.get(image)
+        if world.chain.spender_of(image) is None and (rival is None or rival.output.amount < each.output.amount):
+            best[image] = each
+    for each in best.values():
+        is_worth_it = each.output.amount > WORTH_SENDING
+        if is_worth_it and each.is_unlocked(world.chain.height, world.now // 1000):
+            sums.setdefault(each.output.account, []).append(each)
+    return [each for outputs in sums.values() for each in outputs]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: Above this an output brings more than it costs in any case, in piconero.
+WORTH_SENDING: Final = 2 * weight(1, 2) * FEE_PER_BYTE * MULTIPLES[2]
+
+
+async def _operator_helps(world: World, escrow: Escrow, resumed: dict[EscrowId, int]) -> None:
+    """Do what a patient operator does: look after what is held, and rule where the arbiter does not."""
+    may = allowed_actions(escrow, Who.OPERATOR)
+    if escrow.status is Status.DISPUTED and "rule" in may:
+        await world.command(escrow.id, Who.OPERATOR, Ruled(escrow.divisible // 2))
+    if escrow.status is not Status.HELD:
+        return
+    times = resumed.get(escrow.id, 0)
+    resumed[escrow.id] = times + 1
+    if times < RESUMES:
+        await world.command(escrow.id, Who.OPERATOR, Resumed())
+    elif "refund" in may and times < 2 * RESUMES:
+        await world.command(escrow.id, Who.OPERATOR, Refunded())
+
+
+def _is_over(world: World, escrow: Escrow, resumed: dict[EscrowId, int]) -> bool:
+    if escrow.status is Status.HELD:
+        return resumed.get(escrow.id, 0) > 2 * RESUMES
+    return not why_not_over(world, escrow)

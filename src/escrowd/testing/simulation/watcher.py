@@ -1,0 +1,120 @@
+"""The watcher of the simulated world: writes into the ledger what chain and pool show, and wakes whom it concerns."""
+
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.outputs import ReceivedOutput, Spend
+from escrowd.testing.simulation.chain import SimulatedChain
+from escrowd.testing.simulation.memory import Memory
+from escrowd.testing.simulation.tables import Lane, Tables, WorkRow
+from escrowd.testing.simulation.transactions import SimulatedTransaction
+
+#: Accounts, and addresses in each, that it looks for. What goes beyond, only a wallet finds.
+ACCOUNTS: Final = 2
+INDICES: Final = 5
+#: Looks between two at an address that rests.
+REST: Final = 4
+
+
+class SimulatedWatcher:
+    """Looks at the chain, all at once. It lags while nobody lets it look.
+
+    An address that rests is looked for in blocks only, and not at every look.
+    """
+
+    def __init__(self, memory: Memory, chain: SimulatedChain) -> None:
+        self._memory = memory
+        self._chain = chain
+        self._looks = 0
+        self._seen_changes = -1
+        self._seen_blocks: list[str] = []
+
+    def look(self, *, everywhere: bool = False) -> None:
+        """Bring the ledger up to date, as one transaction. With ``everywhere`` also what rests."""
+        if self._memory.turn.locked():
+            raise AssertionError("somebody sleeps inside a transaction")
+        self._looks += 1
+        everywhere = everywhere or self._looks % REST == 0
+        tables = self._memory.tables.copy()
+        fork = self._fork()
+        has_new_tip = fork < self._chain.height or tables.chain[0] != self._chain.height
+        tables.chain = (self._chain.height, self._chain.tip.time)
+        for escrow, lane in tables.lanes.items():
+            changed = self._write(tables, escrow, lane, fork, everywhere=everywhere)
+            if changed or (has_new_tip and tables.escrows[escrow].counts_blocks):
+                _wake(tables, escrow, self._memory.now())
+        self._seen_blocks = [block.hash for block in self._chain.blocks]
+        self._seen_changes = self._chain.changes
+        self._memory.tables = tables
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the chain changed since the last look."""
+        return self._seen_changes != self._chain.changes
+
+    def _fork(self) -> int:
+        """Return the height of the first block that is not as it was."""
+        if not self.is_behind:
+            return self._chain.height
+        common = min(len(self._seen_blocks), self._chain.height)
+        while common and self._seen_blocks[common - 1] != self._chain.blocks[common - 1].hash:
+            common -= 1
+        return common
+
+    def _write(self, tables: Tables, escrow: EscrowId, lane: Lane, fork: int, *, everywhere: bool) -> bool:
+        before = tables.watched.get(escrow, ()), tables.spends.get(escrow, ())
+        if lane is Lane.ACTIVE or everywhere:
+            is_active = lane is Lane.ACTIVE
+            now = self._outputs(escrow, pool=is_active), self._spends(tables, escrow, pool=is_active)
+        else:
+            # What was replaced is forgotten at once, and what came instead is found at the next look everywhere.
+            now = _below(before[0], fork), _below(before[1], fork)
+        tables.watched[escrow], tables.spends[escrow] = now
+        return now != before
+
+    def _outputs(self, escrow: EscrowId, *, pool: bool) -> tuple[ReceivedOutput, ...]:
+        mined = [
+            replace(self._output(each.transaction, each.index), height=each.height, global_index=each.global_index)
+            for each in self._chain.mined_of(escrow)
+        ]
+        pooled = [self._output(*each) for each in self._chain.pooled_of(escrow)] if pool else []
+        return tuple(each for each in (*mined, *pooled) if each.account < ACCOUNTS and each.address_index < INDICES)
+
+    def _output(self, transaction: SimulatedTransaction, index: int) -> ReceivedOutput:
+        output = transaction.outputs[index]
+        return ReceivedOutput(
+            txid=transaction.txid,
+            index=index,
+            key=output.key,
+            amount=output.amount,
+            account=output.account,
+            address_index=output.address_index,
+            unlock_time=transaction.unlock_time,
+            is_coinbase=transaction.is_coinbase,
+            payment_id=output.payment_id,
+            double_spend_seen=transaction.txid in self._chain.disputed,
+        )
+
+    def _spends(self, tables: Tables, escrow: EscrowId, *, pool: bool) -> tuple[Spend, ...]:
+        found = []
+        for _, image in tables.key_images.get(escrow, ()):
+            txid = self._chain.spender_of(image)
+            height = self._chain.height_of.get(txid or "")
+            if txid is not None and (pool or height is not None):
+                found.append(Spend(image, txid, height))
+        return tuple(found)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+FoundT = TypeVar("FoundT", ReceivedOutput, Spend)
+
+
+def _below(found: tuple[FoundT, ...], fork: int) -> tuple[FoundT, ...]:
+    return tuple(each for each in found if each.height is not None and each.height < fork)
+
+
+def _wake(tables: Tables, escrow: EscrowId, now: int) -> None:
+    tables.work.setdefault(escrow, WorkRow(None))
+    tables.wake(escrow, now)
