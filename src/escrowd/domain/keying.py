@@ -161,6 +161,22 @@ class KeySet:
     hosted: tuple[HostedKey, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class KeyingRecord:
+    """The current attempt at the keys of an escrow as it is stored."""
+
+    #: From 1.
+    number: int
+    #: Stored when the attempt began, so before anybody could pay to its address.
+    restore_height: int
+    #: Why the attempt before this one was given up; empty for the first.
+    why: str = ""
+    #: Sealed for :func:`message_purpose`.
+    messages: Mapping[MessageKey, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: The finished keys; ``None`` until then.
+    keys: KeySet | None = None
+
+
 def is_new(attempt: KeyingAttempt, number: int, key: MessageKey, message: Secret) -> bool:
     """Judge a message from outside: whether it is one to be stored, or the same as one that is there already.
 

@@ -6,52 +6,21 @@ made inside one.
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 from escrowd.domain.escrow.assess import Ledger
-from escrowd.domain.escrow.effects import Effect
+from escrowd.domain.escrow.effects import PendingEffect as PendingEffect
 from escrowd.domain.escrow.facts import Escrow, Moment
+from escrowd.domain.escrow.history import LogEntry as LogEntry
 from escrowd.domain.escrow.machine import Step
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import Attempt, Payout
-from escrowd.domain.secret import Secret
+from escrowd.domain.wallet_set import WalletSet as WalletSet
 from escrowd.monero.wallet import MoneroClient
 
 # --- the store -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PendingEffect:
-    """A stored piece of work that is not done yet. Version and index name it within its escrow."""
-
-    version: int
-    index: int
-    effect: Effect
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One entry of an escrow's history: what it told the outside, or an inner event, with its chained hash.
-
-    ``cursor`` orders the entries of all escrows; ``sequence`` those of one, from 1.
-    """
-
-    cursor: int
-    id: str
-    escrow: EscrowId
-    sequence: int
-    version: int
-    type: str
-    who: str
-    #: Milliseconds since 1970, UTC.
-    at: int
-    #: JSON text in canonical form, exactly as hashed.
-    data: str
-    previous_hash: str
-    hash: str
 
 
 class EscrowRows(Protocol):
@@ -193,6 +162,11 @@ class Clock(Protocol):
 class Claim(Protocol):
     """The right to work on one escrow, for a while. Held by one worker at a time (see ``service/worker.py``)."""
 
+    @property
+    def fence(self) -> int:
+        """The number of the claim: there is a higher one as soon as somebody else has the work."""
+        ...
+
     def check(self) -> None:
         """Make sure that the lease has not run out, before anything leaves this process.
 
@@ -219,7 +193,7 @@ class Transaction(Protocol):
         """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""
         ...
 
-    async def wallet_set(self, escrow: EscrowId) -> "WalletSet | None":
+    async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
         """Return the finished wallets of an escrow."""
         ...
 
@@ -235,17 +209,6 @@ class Transaction(Protocol):
 
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class WalletSet:
-    """The three wallets of an escrow when they are ready: the address and what the watcher needs."""
-
-    escrow: EscrowId
-    address: str
-    view_key: Secret
-    #: Number of blocks of the chain before the address was known to anybody.
-    restore_height: int
 
 
 class Store(Protocol):

@@ -1,5 +1,6 @@
 """What has to be done because of a step. Effects are stored with the step and carried out afterwards, at least once."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -24,3 +25,12 @@ class Effect(StrEnum):
     REMIND_ARBITER = "remind_arbiter"
     #: Tell the operator that something waits for them.
     TELL_OPERATOR = "tell_operator"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEffect:
+    """A stored piece of work that is not done yet. Version and index name it within its escrow."""
+
+    version: int
+    index: int
+    effect: Effect

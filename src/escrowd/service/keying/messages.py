@@ -7,10 +7,18 @@ from collections.abc import Mapping
 
 from escrowd.domain.escrow.terms import Custody
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.keying import KeyingAttempt, MessageConflict, MessageKey, MessageNotDue, is_new, message_purpose
+from escrowd.domain.keying import (
+    KeyingAttempt,
+    KeyingRecord,
+    MessageConflict,
+    MessageKey,
+    MessageNotDue,
+    is_new,
+    message_purpose,
+)
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
-from escrowd.service.keying.ports import KeyingJournal, KeyingRecord, Sealer
+from escrowd.service.keying.ports import KeyingJournal, Sealer
 
 
 class MessageDesk:

@@ -1,35 +1,17 @@
 """What the set-up of keys needs of others: a journal of its messages, and participants who answer them."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Protocol
 
 from escrowd.domain.escrow.terms import Custody
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.keying import HostedKey, KeyingAttempt, KeyingRound, KeySet, MessageKey
+from escrowd.domain.keying import HostedKey, KeyingAttempt, KeyingRecord, KeyingRound, KeySet, MessageKey
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.monero.wallet import MoneroClient
 
 #: Asks the daemon how many blocks the chain has. Raises MoneroError where it does not answer.
 DaemonHeight = Callable[[], Awaitable[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyingRecord:
-    """The current attempt at the keys of an escrow as it is stored."""
-
-    #: From 1.
-    number: int
-    #: Stored when the attempt began, so before anybody could pay to its address.
-    restore_height: int
-    #: Why the attempt before this one was given up; empty for the first.
-    why: str = ""
-    #: Sealed for :func:`escrowd.domain.keying.message_purpose`.
-    messages: Mapping[MessageKey, str] = field(default_factory=lambda: MappingProxyType({}))
-    #: The finished keys; ``None`` until then.
-    keys: KeySet | None = None
 
 
 class KeyingJournal(Protocol):

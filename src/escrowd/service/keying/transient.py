@@ -9,8 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.keying import KeySet, MessageConflict, MessageKey, StaleAttempt
-from escrowd.service.keying.ports import KeyingRecord
+from escrowd.domain.keying import KeyingRecord, KeySet, MessageConflict, MessageKey, StaleAttempt
 
 
 class TransientJournal:

@@ -1,0 +1,299 @@
+"""Claims work rows that are due and carries them out: one step for each row at a time, in all processes together.
+
+A claim lasts for a while and is renewed while its step runs. A step whose claim cannot be renewed is cancelled before
+the claim runs out: on the monotonic clock, since nobody else keeps the time while the database is away. What a step
+stores is stored under the fence of its claim, so even one that hangs and wakes up late stores nothing.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Final, Protocol, Self, TypeAlias
+
+import structlog
+
+from escrowd.domain.conflicts import LeaseLost
+from escrowd.domain.errors import EscrowdError
+
+log = structlog.get_logger()
+
+
+class ClaimedRow(Protocol):
+    """A work row as it was when it was claimed."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102 - the type says it
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def fence(self) -> int: ...  # noqa: D102
+    @property
+    def wake(self) -> int: ...  # noqa: D102
+    @property
+    def attempt(self) -> int: ...  # noqa: D102
+
+
+class WorkQueue(Protocol):
+    """Where the work rows are. Each call is one transaction."""
+
+    async def begin(self, seconds: float) -> int:
+        """Free what an earlier run of this node had claimed, and return how much that was."""
+        ...
+
+    async def heartbeat(self, seconds: float) -> None:
+        """Say that this node lives, and will for so long."""
+        ...
+
+    async def claim(self, exclude: frozenset[str], limit: int, seconds: float) -> tuple[ClaimedRow, ...]:
+        """Claim rows that are due and that nobody has, but not those that run here."""
+        ...
+
+    async def renew(self, claimed: ClaimedRow, seconds: float) -> bool:
+        """Make a claim last longer; return whether it is still ours."""
+        ...
+
+    async def settle(self, claimed: ClaimedRow, in_seconds: float | None) -> None:
+        """Give a claim back; due in a while, when woken (``None``), or at once if it was woken meanwhile."""
+        ...
+
+    async def fail(self, claimed: ClaimedRow, error: str, in_seconds: float) -> None:
+        """Give a claim back after a failure, to be tried again in a while."""
+        ...
+
+    async def seconds_to_next(self) -> float | None:
+        """Return in how many seconds the next row is due that nobody has; ``None`` where there is none."""
+        ...
+
+
+@dataclass(slots=True)
+class WorkClaim:
+    """The right to carry out one row, until ``deadline`` on the monotonic clock."""
+
+    row: ClaimedRow
+    deadline: float
+
+    @property
+    def key(self) -> str:
+        """The name of the row."""
+        return self.row.key
+
+    @property
+    def subject(self) -> str:
+        """What the row is about: its key without the kind."""
+        return self.row.key.partition(":")[2]
+
+    @property
+    def fence(self) -> int:
+        """The number of the claim."""
+        return self.row.fence
+
+    def check(self) -> None:
+        """Make sure that the lease has not run out, before anything leaves this process. Raises LeaseLost."""
+        if time.monotonic() >= self.deadline:
+            raise LeaseLost(f"the claim on {self.key} has run out")
+
+
+#: Carries out a row; returns in how many seconds to look again, ``None`` for: when woken.
+RowHandler: TypeAlias = Callable[[WorkClaim], Awaitable[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How much a worker does at once, and how long claims last. Times are seconds."""
+
+    concurrency: int = 16
+    lease: float = 30.0
+    #: How often the table is looked at when nobody says that something is due.
+    poll: float = 1.0
+    #: The first pause after a failure; each further one is twice as long, up to ``longest_pause``.
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
+    #: How long the end of the service waits for steps under way.
+    stop_patience: float = 30.0
+
+
+@dataclass(slots=True)
+class WorkerCounters:
+    """What a worker did since its start."""
+
+    steps: int = 0
+    failures: int = 0
+    leases_lost: int = 0
+
+
+class Worker:
+    """Carries out work rows while it is entered with ``async with``.
+
+    Mutable: ``_running``, the steps under way by key, changed between awaits only.
+    """
+
+    def __init__(
+        self, queue: WorkQueue, handlers: Mapping[str, RowHandler], settings: WorkerSettings | None = None
+    ) -> None:
+        self.counters = WorkerCounters()
+        self._queue = queue
+        self._handlers = handlers
+        self._settings = settings or WorkerSettings()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._woken = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stops = False
+
+    async def __aenter__(self) -> Self:
+        freed = await self._queue.begin(3 * self._settings.lease)
+        log.info("worker.started", freed=freed)
+        self._tasks = [
+            asyncio.create_task(self._look_regularly(), name="worker"),
+            asyncio.create_task(self._beat_regularly(), name="worker heartbeat"),
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Claim nothing more, and let the steps under way come to their end as long as patience lasts."""
+        self._stops = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        steps = tuple(self._running.values())
+        if steps:
+            await asyncio.wait(steps, timeout=self._settings.stop_patience)
+        for step in steps:
+            step.cancel()
+        await asyncio.gather(*steps, return_exceptions=True)
+
+    def wake(self, _key: str = "") -> None:
+        """Look at once: something is due."""
+        self._woken.set()
+
+    @property
+    def running(self) -> frozenset[str]:
+        """Keys of the rows that are being carried out here."""
+        return frozenset(self._running)
+
+    # --- claiming ----------------------------------------------------------------------------------------------------
+
+    async def _look_regularly(self) -> None:
+        while True:
+            # Cleared first: what is woken during the look is looked for again.
+            self._woken.clear()
+            try:
+                claimed = await self._claim()
+                pause = self._settings.poll if not claimed else 0.0
+                if not claimed:
+                    pause = min(pause, await self._queue.seconds_to_next() or pause) or pause
+            except EscrowdError as error:
+                log.error("worker.cannot_claim", error=str(error))
+                pause = self._settings.poll
+            if pause:
+                await self._sleep(pause)
+
+    async def _claim(self) -> bool:
+        room = self._settings.concurrency - len(self._running)
+        if room <= 0:
+            return False
+        asked_at = time.monotonic()
+        rows = await self._queue.claim(frozenset(self._running), room, self._settings.lease)
+        for row in rows:
+            claim = WorkClaim(row, asked_at + self._settings.lease)
+            task = asyncio.create_task(self._carry_out(claim), name=f"step {row.key}")
+            self._running[row.key] = task
+            task.add_done_callback(partial(self._ended, row.key))
+        return bool(rows)
+
+    def _ended(self, key: str, _task: asyncio.Task[None]) -> None:
+        self._running.pop(key, None)
+        self._woken.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _beat_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease / 3)
+            try:
+                await self._queue.heartbeat(3 * self._settings.lease)
+            except EscrowdError as error:
+                log.error("worker.no_heartbeat", error=str(error))
+
+    # --- one step ----------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, claim: WorkClaim) -> None:
+        step = asyncio.ensure_future(self._handlers[claim.row.kind](claim))
+        keeper = asyncio.create_task(self._keep(claim, step))
+        try:
+            in_seconds = await step
+        except LeaseLost as error:
+            self.counters.leases_lost += 1
+            log.warning("work.lost", key=claim.key, error=str(error))
+        except asyncio.CancelledError:
+            if not self._stops:
+                self.counters.leases_lost += 1
+                log.warning("work.cancelled", key=claim.key, reason="its claim could not be renewed")
+                return
+            await self._give_back(claim, 0.0)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the row must be tried again, and later than at once
+            self.counters.failures += 1
+            await self._fail(claim, error)
+        else:
+            self.counters.steps += 1
+            await self._give_back(claim, in_seconds)
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+    async def _keep(self, claim: WorkClaim, step: "asyncio.Future[float | None]") -> None:
+        """Renew the claim while its step runs; cancel the step before a claim that is not renewed runs out."""
+        lease = self._settings.lease
+        while True:
+            await asyncio.sleep(lease / 3)
+            asked_at = time.monotonic()
+            try:
+                async with asyncio.timeout(max(0.0, claim.deadline - asked_at - lease / 6)):
+                    renewed = await self._queue.renew(claim.row, lease)
+            except (EscrowdError, TimeoutError):
+                if claim.deadline - time.monotonic() > lease / 3:
+                    continue
+                renewed = False
+            if not renewed:
+                step.cancel()
+                return
+            claim.deadline = asked_at + lease
+
+    async def _give_back(self, claim: WorkClaim, in_seconds: float | None) -> None:
+        try:
+            await self._queue.settle(claim.row, in_seconds)
+        except EscrowdError as error:
+            # The claim runs out by itself, and the row is carried out once more: steps are made for that.
+            log.warning("work.not_settled", key=claim.key, error=str(error))
+
+    async def _fail(self, claim: WorkClaim, error: Exception) -> None:
+        if isinstance(error, EscrowdError):
+            log.warning("work.failed", key=claim.key, attempt=claim.row.attempt, error=_described(error))
+        else:
+            log.error("work.broke", key=claim.key, attempt=claim.row.attempt, exc_info=error)
+        longest = min(self._settings.longest_pause, self._settings.first_pause * 2.0**claim.row.attempt)
+        pause = longest * (0.5 + 0.5 * random.random())  # noqa: S311 - no secret hangs on it
+        try:
+            await self._queue.fail(claim.row, _described(error), pause)
+        except EscrowdError as trouble:
+            log.warning("work.not_settled", key=claim.key, error=str(trouble))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_LONGEST_ERROR: Final = 500
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]

@@ -1,0 +1,180 @@
+"""The database behind everything: SQLite for one process, PostgreSQL for many, one code path.
+
+SQLite: WAL, ``synchronous=FULL`` (a commit is on the medium before anybody hears of it), ``BEGIN IMMEDIATE``, and one
+writer at a time in this process, so that nobody waits inside SQLite. PostgreSQL: READ COMMITTED, with row locks where a
+row is read to be changed; each law that two transactions could break together is a constraint.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from sqlalchemy import Table, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from escrowd.store.errors import DatabaseUnavailable, StoreError
+
+#: Seconds that SQLite waits for a lock that another process has.
+BUSY_TIMEOUT: Final = 30.0
+
+#: Milliseconds since 1970, on the clock of the database. Not ``clock_timestamp()``: that is volatile, and no index is
+#: used for what is compared with it.
+_NOW: Final = {
+    "sqlite": "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+    "postgresql": "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
+}
+
+
+class Database:
+    """An open database. Enter it with ``async with``."""
+
+    def __init__(self, url: str) -> None:
+        self.url: URL = make_url(url)
+        if self.dialect not in _NOW:
+            raise StoreError(
+                f"escrowd keeps its data in SQLite or PostgreSQL, not in '{self.url.drivername}': "
+                "give a URL such as sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME"
+            )
+        self._writer = asyncio.Lock() if self.is_sqlite else None
+        self._listeners: list[Callable[[str], None]] = []
+        self._engine: AsyncEngine | None = None
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self.url.get_backend_name()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of this process."""
+        return self.dialect == "sqlite"
+
+    async def __aenter__(self) -> Self:
+        if self.is_sqlite and self.url.database:
+            _make_private(Path(self.url.database))
+        self._engine = _engine(self.url, self.is_sqlite)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine, for migrations. An error outside of ``async with``."""
+        if self._engine is None:
+            raise RuntimeError("a Database is used inside 'async with' only")
+        return self._engine
+
+    def on_wake(self, listener: Callable[[str], None]) -> None:
+        """Call the listener with the key of each work row that a committed transaction of this process has woken."""
+        self._listeners.append(listener)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Session"]:
+        """Begin a transaction; it commits at the end of the block, and rolls back where the block raises.
+
+        Raises:
+            DatabaseUnavailable: no connection, no lock, or the connection broke. Unless it broke during the commit,
+                nothing was stored.
+
+        """
+        async with _turn(self._writer), _mapped():
+            async with self.engine.connect() as connection, connection.begin():
+                session = Session(connection, self.dialect)
+                yield session
+            for key in session.woken:
+                for listener in self._listeners:
+                    listener(key)
+
+
+class Session:
+    """One transaction, as the repositories use it."""
+
+    def __init__(self, connection: AsyncConnection, dialect: str) -> None:
+        self.connection = connection
+        self.dialect = dialect
+        #: Work rows that this transaction makes due.
+        self.woken: list[str] = []
+        self._now: int | None = None
+
+    def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
+        """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
+        return sqlite.insert(table) if self.dialect == "sqlite" else postgresql.insert(table)
+
+    async def now(self) -> int:
+        """Return the time of the transaction, in milliseconds since 1970, on the clock of the database."""
+        if self._now is None:
+            self._now = int((await self.connection.execute(text(_NOW[self.dialect]))).scalar_one())
+        return self._now
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _engine(url: URL, is_sqlite: bool) -> AsyncEngine:  # noqa: FBT001 - which of the two
+    if not is_sqlite:
+        return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver would begin transactions by itself, and later than we want.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Any) -> None:
+    # Taking the write lock at once: a transaction that reads first and writes later could find it taken in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _make_private(path: Path) -> None:
+    """Make the file before SQLite does, readable by its owner only: the journals take their rights from it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+@asynccontextmanager
+async def _turn(lock: asyncio.Lock | None) -> AsyncIterator[None]:
+    if lock is None:
+        yield
+        return
+    async with lock:
+        yield
+
+
+@asynccontextmanager
+async def _mapped() -> AsyncIterator[None]:
+    """Turn the troubles of a database into ours, once. What a constraint refuses is mapped where it is expected."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, ConnectionError) as error:
+        raise DatabaseUnavailable(f"the database did not answer: {_reason(error)}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(error.orig, sqlite3.OperationalError):
+            raise DatabaseUnavailable(f"the database did not answer: {_reason(error)}") from error
+        raise StoreError(f"the database refused: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    # Without the statement and its parameters: they may hold what nobody should read in a log.
+    original = getattr(error, "orig", None) or error
+    return f"{type(original).__name__}: {str(original).splitlines()[0] if str(original) else ''}"

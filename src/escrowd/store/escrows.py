@@ -1,0 +1,181 @@
+"""Escrows, their history and their effects in SQL."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Row, and_, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflict
+from escrowd.domain.escrow.effects import Effect, PendingEffect
+from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.history import NO_HASH, LogEntry, chained, data_of, types_of
+from escrowd.domain.escrow.machine import Step
+from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
+from escrowd.store import schema
+from escrowd.store.coding import decoded, encoded
+from escrowd.store.database import Session
+from escrowd.store.work import WorkTable, escrow_key
+
+
+class EscrowTable:
+    """The escrows of one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def add(self, step: Step) -> None:
+        """Store the first step of an escrow: its row, its log entries and its effects; make its work row due.
+
+        Raises:
+            AlreadyStored: there is an escrow of this id.
+
+        """
+        try:
+            await self._session.connection.execute(
+                insert(schema.escrows).values(id=step.after.id, **_columns(step.after))
+            )
+        except IntegrityError as error:
+            raise AlreadyStored(f"there is an escrow {step.after.id}") from error
+        await self._note(step)
+
+    async def load(self, escrow: EscrowId, *, for_update: bool = False) -> Escrow:
+        """Return an escrow; ``for_update`` keeps all others from changing it until the transaction ends.
+
+        Raises:
+            NoSuchEscrow: there is none of this id.
+
+        """
+        query = select(schema.escrows.c.body).where(schema.escrows.c.id == escrow)
+        if for_update:
+            query = query.with_for_update()
+        body = (await self._session.connection.execute(query)).scalar_one_or_none()
+        if body is None:
+            raise NoSuchEscrow(f"there is no escrow {escrow}")
+        return decoded(body, Escrow)
+
+    async def save(self, step: Step) -> None:
+        """Store a further step: the new row, log entries and effects; make the work row due.
+
+        Raises:
+            VersionConflict: the stored version is not that of ``step.before``.
+
+        """
+        version = step.before.version if step.before else 0
+        changed = await self._session.connection.execute(
+            update(schema.escrows)
+            .where(schema.escrows.c.id == step.after.id, schema.escrows.c.version == version)
+            .values(**_columns(step.after))
+        )
+        if changed.rowcount != 1:
+            raise VersionConflict(f"{step.after.id} is no longer at version {version}")
+        await self._note(step)
+
+    async def pending_effects(self, escrow: EscrowId) -> tuple[PendingEffect, ...]:
+        """Return the effects that are not done yet, oldest first."""
+        table = schema.effects
+        query = (
+            select(table.c.version, table.c.index, table.c.effect)
+            .where(table.c.escrow == escrow, table.c.done_at.is_(None))
+            .order_by(table.c.version, table.c.index)
+        )
+        rows = await self._session.connection.execute(query)
+        return tuple(PendingEffect(version, index, Effect(effect)) for version, index, effect in rows)
+
+    async def effect_done(self, escrow: EscrowId, effect: PendingEffect) -> None:
+        """Note that an effect was carried out. Noting it again changes nothing."""
+        table = schema.effects
+        mine = and_(table.c.escrow == escrow, table.c.version == effect.version, table.c.index == effect.index)
+        await self._session.connection.execute(
+            update(table).where(mine, table.c.done_at.is_(None)).values(done_at=await self._session.now())
+        )
+
+    async def log(self, escrow: EscrowId, after: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
+        """Return the entries of an escrow with a sequence above ``after``, in order."""
+        table = schema.log
+        query = select(table).where(table.c.escrow == escrow, table.c.sequence > after).order_by(table.c.sequence)
+        return _entries((await self._session.connection.execute(query.limit(limit))).all())
+
+    async def feed(self, after: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
+        """Return the entries of all escrows with a cursor above ``after``, in order, never passing a gap."""
+        query = select(schema.log).where(schema.log.c.cursor > after).order_by(schema.log.c.cursor)
+        return _entries((await self._session.connection.execute(query.limit(limit))).all())
+
+    async def with_status(self, *statuses: str, limit: int = 1000) -> tuple[EscrowId, ...]:
+        """Return escrows in these statuses, oldest first."""
+        table = schema.escrows
+        query = select(table.c.id).where(table.c.status.in_(statuses)).order_by(table.c.created_at, table.c.id)
+        rows = await self._session.connection.execute(query.limit(limit))
+        return tuple(EscrowId(each) for each in rows.scalars())
+
+    # --- what belongs to a step --------------------------------------------------------------------------------------
+
+    async def _note(self, step: Step) -> None:
+        await self._append(step)
+        rows = [
+            {"escrow": step.after.id, "version": step.after.version, "index": index, "effect": effect}
+            for index, effect in enumerate(step.effects)
+        ]
+        if rows:
+            await self._session.connection.execute(insert(schema.effects), rows)
+        await WorkTable(self._session).wake(escrow_key(step.after.id))
+
+    async def _append(self, step: Step) -> None:
+        if self._session.dialect == "postgresql":
+            # Cursors are given in the order of commits: a reader who has seen one never misses an earlier one that
+            # was committed later. Held until the end of the transaction.
+            await self._session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOG_LOCK})"))
+        last = await self._last(step.after.id)
+        sequence, previous = (last.sequence, last.hash) if last else (0, NO_HASH)
+        data = data_of(step)
+        for number, kind in enumerate(types_of(step), 1):
+            entry = LogEntry(
+                cursor=0,
+                id=make_identifier(Prefix.EVENT, step.moment.utc, secrets.token_bytes(RANDOM_BYTES)),
+                escrow=step.after.id,
+                sequence=sequence + number,
+                version=step.after.version,
+                type=str(kind),
+                who=str(step.who),
+                at=step.moment.utc,
+                data=data,
+                previous_hash=previous,
+                hash="",
+            )
+            entry = replace(entry, hash=chained(entry))
+            previous = entry.hash
+            await self._session.connection.execute(insert(schema.log).values(**_log_columns(entry)))
+
+    async def _last(self, escrow: EscrowId) -> LogEntry | None:
+        newest = select(func.max(schema.log.c.sequence)).where(schema.log.c.escrow == escrow).scalar_subquery()
+        query = select(schema.log).where(schema.log.c.escrow == escrow, schema.log.c.sequence == newest)
+        found = _entries((await self._session.connection.execute(query)).all())
+        return found[0] if found else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: A number of our own for the advisory lock of the log.
+_LOG_LOCK: Final = 0x657363726F77
+
+
+def _columns(escrow: Escrow) -> dict[str, Any]:
+    return {
+        "status": str(escrow.status),
+        "version": escrow.version,
+        "network": str(escrow.terms.network),
+        "reference": escrow.terms.reference,
+        "created_at": escrow.created_at,
+        "counts_blocks": escrow.counts_blocks,
+        "body": encoded(escrow),
+    }
+
+
+def _log_columns(entry: LogEntry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in entry.__slots__ if name != "cursor"}
+
+
+def _entries(rows: Sequence[Row[Any]]) -> tuple[LogEntry, ...]:
+    return tuple(LogEntry(**row._mapping) for row in rows)  # noqa: SLF001 - the documented way to a row's names

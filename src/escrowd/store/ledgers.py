@@ -1,0 +1,128 @@
+"""What the watcher and the wallets found on chain, in SQL."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import delete, select
+
+from escrowd.domain.escrow.assess import Ledger
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.outputs import ReceivedOutput, Spend
+from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
+from escrowd.store import schema
+from escrowd.store.coding import decoded, encoded
+from escrowd.store.database import Session
+
+#: The cursor that all active addresses share; its height is that of every ledger.
+COMMON: Final = "common"
+
+
+class LedgerTable:
+    """The ledgers of one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def ledger(self, escrow: EscrowId) -> Ledger:
+        """Return everything known of an escrow's money, with the tip that the watcher has reached."""
+        height, time = await self._tip()
+        payouts = await self._payouts(escrow)
+        ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
+        return Ledger(
+            chain_height=height,
+            chain_time=time,
+            outputs=await self.outputs(escrow),
+            spends=await self._spends(escrow),
+            our_txids=await self._our_txids(payouts),
+            paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
+        )
+
+    async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
+        """Return the outputs of an escrow, in the order of the chain, the pool last."""
+        table = schema.outputs
+        query = select(table.c.body).where(table.c.escrow == escrow)
+        order = (table.c.height.is_(None), table.c.height, table.c.txid, table.c.index)
+        rows = await self._session.connection.execute(query.order_by(*order))
+        return tuple(decoded(each, ReceivedOutput) for each in rows.scalars())
+
+    async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
+        """Add outputs that only a wallet found. What the watcher knows stays as it is; what a wallet found is renewed.
+
+        A reorganisation is not told to us of such outputs, so each reading of a wallet replaces the one before.
+        """
+        table = schema.outputs
+        mine = table.c.escrow == escrow
+        await self._session.connection.execute(delete(table).where(mine, table.c.source == "wallet"))
+        rows = await self._session.connection.execute(select(table.c.key).where(mine))
+        known = set(rows.scalars())
+        for output in outputs:
+            if output.key not in known:
+                await self.put_output(escrow, output, source="wallet")
+
+    async def put_output(self, escrow: EscrowId, output: ReceivedOutput, source: str = "watcher") -> None:
+        """Store an output as it is now, in place of what was known of it."""
+        table = schema.outputs
+        values = {
+            "escrow": escrow,
+            "txid": output.txid,
+            "key": output.key,
+            "index": output.index,
+            "source": source,
+            "amount": str(output.amount),
+            "height": output.height,
+            "body": encoded(output),
+        }
+        changing = {name: values[name] for name in ("source", "amount", "height", "body")}
+        statement = self._session.insert(table).values(**values)
+        await self._session.connection.execute(
+            statement.on_conflict_do_update(index_elements=["escrow", "txid", "key", "index"], set_=changing)
+        )
+
+    async def note_key_images(self, escrow: EscrowId, key_images: Sequence[tuple[str, str]]) -> None:
+        """Note pairs of one-time key and key image, both hex, and let the watcher look for spends of them."""
+        for key, image in key_images:
+            statement = self._session.insert(schema.key_images).values(escrow=escrow, key=key, key_image=image)
+            await self._session.connection.execute(
+                statement.on_conflict_do_update(index_elements=["escrow", "key"], set_={"key_image": image})
+            )
+
+    async def key_images(self, escrow: EscrowId) -> tuple[tuple[str, str], ...]:
+        """Return the noted pairs of one-time key and key image."""
+        table = schema.key_images
+        rows = await self._session.connection.execute(
+            select(table.c.key, table.c.key_image).where(table.c.escrow == escrow).order_by(table.c.key)
+        )
+        return tuple((key, image) for key, image in rows)
+
+    async def _tip(self) -> tuple[int, int]:
+        table = schema.cursors
+        rows = await self._session.connection.execute(
+            select(table.c.height, table.c.time).where(table.c.lane == COMMON)
+        )
+        found = rows.one_or_none()
+        return (0, 0) if found is None else (found.height, found.time)
+
+    async def _payouts(self, escrow: EscrowId) -> list[Payout]:
+        table = schema.payouts
+        query = select(table.c.body).where(table.c.escrow == escrow).order_by(table.c.number)
+        return [decoded(each, Payout) for each in (await self._session.connection.execute(query)).scalars()]
+
+    async def _our_txids(self, payouts: Sequence[Payout]) -> frozenset[str]:
+        table = schema.attempts
+        query = select(table.c.body).where(
+            table.c.payout.in_([each.id for each in payouts]), table.c.step.in_([str(each) for each in _SIGNED])
+        )
+        attempts = [decoded(each, Attempt) for each in (await self._session.connection.execute(query)).scalars()]
+        return frozenset(one.txid for each in attempts for one in each.transactions)
+
+    async def _spends(self, escrow: EscrowId) -> tuple[Spend, ...]:
+        table = schema.spends
+        query = select(table.c.key_image, table.c.txid, table.c.height).where(table.c.escrow == escrow)
+        rows = await self._session.connection.execute(query.order_by(table.c.key_image, table.c.txid))
+        return tuple(Spend(*row) for row in rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
+_STANDING: Final = frozenset(PayoutStatus) - {PayoutStatus.ABANDONED}

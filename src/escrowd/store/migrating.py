@@ -1,0 +1,53 @@
+"""Brings the schema of a database up to that of this program."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from escrowd.store.database import Database
+from escrowd.store.errors import WrongSchema
+
+
+async def migrate(database: Database) -> None:
+    """Make all tables, or change those of an older version. Several processes may do it at the same time.
+
+    Raises:
+        WrongSchema: the database belongs to a newer version of the program.
+        DatabaseUnavailable: it did not answer.
+
+    """
+    async with database.transaction() as session:
+        if not database.is_sqlite:
+            await session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        await session.connection.run_sync(_upgrade)
+
+
+def migrations() -> Config:
+    """Return the configuration of alembic: where the migrations are."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    return config
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: A number of our own for the advisory lock, so that one process migrates and the others wait.
+_MIGRATION_LOCK: Final = 0x6D696772
+
+
+def _upgrade(connection: Connection) -> None:
+    config = migrations()
+    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
+    present = MigrationContext.configure(connection).get_current_revision()
+    if present is not None and present not in known:
+        raise WrongSchema(
+            f"the database is at revision {present}, which this version of escrowd does not know: "
+            "it was used by a newer one; run that, or restore a backup from before"
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,170 @@
+"""Durable work: one row for each escrow, claimed by one worker at a time, and settled under its fence.
+
+A row says only that somebody has to look, and when. Who claims it gets a number, the fence, that is higher than any
+before. Whatever is stored for the work is stored under that number; who has been overtaken stores nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import and_, case, delete, func, literal, null, or_, select, text, update
+
+from escrowd.domain.conflicts import LeaseLost
+from escrowd.domain.identifiers import EscrowId
+from escrowd.store import schema
+from escrowd.store.database import Session
+
+#: The kind of the work rows of escrows, and what their keys begin with.
+ESCROW: Final = "escrow"
+#: The channel on which PostgreSQL tells other nodes of woken rows.
+CHANNEL: Final = "escrowd_work"
+
+
+def escrow_key(escrow: EscrowId) -> str:
+    """Name the work row of an escrow."""
+    return f"{ESCROW}:{escrow}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """A work row as it was when it was claimed."""
+
+    key: str
+    kind: str
+    fence: int
+    #: How often it had been woken by then.
+    wake: int
+    #: How often it failed since it last went well.
+    attempt: int
+
+
+class WorkTable:
+    """The work rows of one transaction. Times in seconds, unless named otherwise."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def wake(self, key: str, in_seconds: float = 0) -> None:
+        """Make a row due, now or in a while, and never later than it is due already. Makes the row if need be."""
+        table = schema.work
+        due = await self._session.now() + int(1000 * in_seconds)
+        kind = key.partition(":")[0]
+        statement = self._session.insert(table).values(key=key, kind=kind, due_at=due, wake=1)
+        earlier = case((table.c.due_at < due, table.c.due_at), else_=due)
+        await self._session.connection.execute(
+            statement.on_conflict_do_update(index_elements=["key"], set_={"due_at": earlier, "wake": table.c.wake + 1})
+        )
+        self._session.woken.append(key)
+        if self._session.dialect == "postgresql":
+            await self._session.connection.execute(select(func.pg_notify(CHANNEL, key)))
+
+    async def claim(self, owner: str, exclude: frozenset[str], limit: int, seconds: float) -> tuple[ClaimedRow, ...]:
+        """Claim rows that are due and that nobody has, the longest due first.
+
+        ``exclude`` names rows that run here: an own lease that ran out is not claimed again while its step still runs.
+        """
+        table, now = schema.work, await self._session.now()
+        fresh = select(schema.nodes.c.node).where(schema.nodes.c.alive_until > now)
+        due = (
+            select(table.c.key)
+            .where(
+                table.c.due_at <= now,
+                or_(table.c.owner.is_(None), table.c.lease_until <= now),
+                or_(table.c.affinity.is_(None), table.c.affinity == owner, table.c.affinity.not_in(fresh)),
+                table.c.key.not_in(exclude) if exclude else literal(value=True),
+            )
+            .order_by(table.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = await self._session.connection.execute(
+            update(table)
+            .where(table.c.key.in_(due))
+            .values(owner=owner, lease_until=now + int(1000 * seconds), fence=table.c.fence + 1)
+            .returning(table.c.key, table.c.kind, table.c.fence, table.c.wake, table.c.attempt)
+        )
+        return tuple(ClaimedRow(*row) for row in claimed)
+
+    async def renew(self, key: str, fence: int, seconds: float) -> bool:
+        """Make a claim last longer; return whether it is still ours."""
+        until = await self._session.now() + int(1000 * seconds)
+        return await self._change(key, fence, lease_until=until)
+
+    async def hold(self, key: str, fence: int) -> None:
+        """Make sure that a claim is ours until this transaction ends.
+
+        Raises:
+            LeaseLost: somebody else has it by now.
+
+        """
+        # An update and no question: on PostgreSQL it locks the row, so nobody can claim it before we have committed.
+        if not await self._change(key, fence, fence=schema.work.c.fence):
+            raise LeaseLost(f"somebody else works on {key}, or it was given back")
+
+    async def settle(self, claimed: ClaimedRow, in_seconds: float | None) -> None:
+        """Give a claim back. The row is due in a while, or when woken (``None``); at once if it was woken meanwhile.
+
+        Raises:
+            LeaseLost: somebody else has it by now.
+
+        """
+        table, now = schema.work, await self._session.now()
+        due = null() if in_seconds is None else literal(now + int(1000 * in_seconds))
+        was_woken = table.c.wake != claimed.wake
+        if not await self._change(
+            claimed.key,
+            claimed.fence,
+            owner=None,
+            lease_until=0,
+            due_at=case((was_woken, literal(now)), else_=due),
+            attempt=0,
+            last_error="",
+        ):
+            raise LeaseLost(f"somebody else works on {claimed.key}")
+
+    async def fail(self, claimed: ClaimedRow, error: str, in_seconds: float) -> None:
+        """Give a claim back after a failure, to be tried again in a while. Where it is not ours, nothing happens."""
+        await self._change(
+            claimed.key,
+            claimed.fence,
+            owner=None,
+            lease_until=0,
+            due_at=await self._session.now() + int(1000 * in_seconds),
+            attempt=claimed.attempt + 1,
+            last_error=error,
+        )
+
+    async def free_all_of(self, owner: str) -> int:
+        """Free what an earlier run of this node had claimed, and return how much that was."""
+        table = schema.work
+        freed = await self._session.connection.execute(
+            update(table).where(table.c.owner == owner).values(owner=None, lease_until=0)
+        )
+        return freed.rowcount
+
+    async def heartbeat(self, node: str, seconds: float) -> None:
+        """Say that a node lives, and will for so long."""
+        until = await self._session.now() + int(1000 * seconds)
+        await self._session.connection.execute(delete(schema.nodes).where(schema.nodes.c.node == node))
+        await self._session.connection.execute(schema.nodes.insert().values(node=node, alive_until=until))
+
+    async def seconds_to_next(self) -> float | None:
+        """Return in how many seconds the next row is due that nobody has; ``None`` where there is none."""
+        table, now = schema.work, await self._session.now()
+        free = or_(table.c.owner.is_(None), table.c.lease_until <= now)
+        query = select(func.min(table.c.due_at)).where(table.c.due_at.is_not(None), free)
+        due = (await self._session.connection.execute(query)).scalar_one_or_none()
+        return None if due is None else max(0.0, (due - now) / 1000)
+
+    async def wake_all(self, condition: str) -> int:
+        """Wake the escrows that a condition on the table ``escrows`` names, and return how many those are."""
+        rows = await self._session.connection.execute(text(f"SELECT id FROM escrows WHERE {condition}"))  # noqa: S608
+        woken = [EscrowId(each) for each in rows.scalars()]
+        for escrow in woken:
+            await self.wake(escrow_key(escrow))
+        return len(woken)
+
+    async def _change(self, key: str, number: int, **values: object) -> bool:
+        table = schema.work
+        mine = and_(table.c.key == key, table.c.fence == number, table.c.owner.is_not(None))
+        return (await self._session.connection.execute(update(table).where(mine).values(**values))).rowcount == 1
