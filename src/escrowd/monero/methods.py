@@ -102,6 +102,7 @@ DAEMON_METHODS: Final = {
         Method("get_block_header_by_height", READS, 15),
         Method("get_block", READS, 30),
         Method("get_fee_estimate", READS, 15),
+        Method("get_blocks", READS, 120, path="/get_blocks.bin"),
         Method("generateblocks", CHANGES, 300),
         Method("flush_txpool", CHANGES, 30),
         Method("get_transaction_pool_hashes", READS, 15, path="/get_transaction_pool_hashes"),

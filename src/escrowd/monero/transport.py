@@ -88,6 +88,14 @@ class Transport(Protocol):
         ...
 
 
+class BinaryTransport(Protocol):
+    """What a client of binary methods needs of its connection."""
+
+    async def call_binary(self, method: Method, request: bytes) -> bytes:
+        """Call the method and return its reply, both portable storage."""
+        ...
+
+
 class Connections:
     """The open connections to all Monero servers of this process. Enter it with ``async with``."""
 
@@ -172,23 +180,33 @@ class HttpTransport:
             Refused: the server said no; the subclass tells why.
 
         """
+        content: Mapping[str, object] = params
+        if method.path == "/json_rpc":
+            content = {"jsonrpc": "2.0", "id": "0", "method": method.name, "params": params}
         async with _turn(self._turn), self._traced(method):
-            body = await self._exchange(method, params)
+            body = await self._exchange(method, msgspec.json.encode(content, enc_hook=_revealed), "application/json")
             return self._decoded(method, body, result)
+
+    async def call_binary(self, method: Method, request: bytes) -> bytes:
+        """Call a method whose request and reply are portable storage, and return the reply as it came.
+
+        Raises:
+            MoneroError: as with :meth:`call`, but for what only a reader of the reply can tell.
+
+        """
+        async with _turn(self._turn), self._traced(method):
+            return await self._exchange(method, request, "application/octet-stream")
 
     async def close(self) -> None:
         """Close the connection."""
         await self._connections.close(self._session)
 
-    async def _exchange(self, method: Method, params: Mapping[str, object]) -> bytes:
-        content: Mapping[str, object] = params
-        if method.path == "/json_rpc":
-            content = {"jsonrpc": "2.0", "id": "0", "method": method.name, "params": params}
+    async def _exchange(self, method: Method, request: bytes, content_type: str) -> bytes:
         try:
             async with self._session.post(
                 self.endpoint.url + method.path,
-                data=msgspec.json.encode(content, enc_hook=_revealed),
-                headers={"Content-Type": "application/json"},
+                data=request,
+                headers={"Content-Type": content_type},
                 timeout=aiohttp.ClientTimeout(total=method.timeout, sock_connect=CONNECT_TIMEOUT),
                 middlewares=self._middlewares,
                 # A 307 would send the call once more, and to whoever the reply names.
