@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help setup demo test check unit bench lock clean
+.PHONY: help setup postgresql demo test check unit bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,10 +14,13 @@ help: ## show this list
 setup: $(INSTALLED) ## put everything into .venv, and the Monero programs onto this machine
 	@scripts/install-monero
 
+postgresql: ## the programs of PostgreSQL, with which the tests of the store run servers of their own
+	@scripts/install-postgresql
+
 demo: setup ## the story of wallet sessions, on a private regtest chain
 	@$(BIN)/escrowd demo
 
-test: check ## lint, types, imports, and every test on the real engine
+test: check postgresql ## lint, types, imports, and every test on the real engine
 	$(BIN)/python -m pytest
 
 check: setup ## lint, strict types, import contracts and the shape of the tree
