@@ -12,7 +12,7 @@ from escrowd.testing.simulation.checks import check_always, check_money
 from escrowd.testing.simulation.happenings import something_happens
 from escrowd.testing.simulation.healing import check_excuses, heal
 from escrowd.testing.simulation.loop import SimulatedLoop
-from escrowd.testing.simulation.world import World
+from escrowd.testing.simulation.world import Listener, World
 
 #: Events of one world before it heals.
 EVENTS: Final = (12, 20, 30)
@@ -67,9 +67,10 @@ def run_worlds(seeds: Iterable[int]) -> Report:
     return report
 
 
-def run_world(seed: int) -> World:
+def run_world(seed: int, listener: Listener = lambda _world, _event: None) -> World:
     """Run the world of a seed from its beginning until it has healed. Raises BrokenLaw."""
     world = World(seed)
+    world.listener = listener
     loop = SimulatedLoop(world.sleep)
     loop.set_exception_handler(lambda _loop, _context: None)
     with ExitStack() as stack:

@@ -25,7 +25,7 @@ LOOK: Final = 0.85
 async def something_happens(world: World) -> None:
     """Draw an event, let it happen, and let the service work, most of the time with a look at the chain before it."""
     happening = world.chance.choices(_HAPPENINGS, _WEIGHTS_OF[_mood(world)])[0]
-    world.tally.happened[happening.__name__] += 1
+    world.happens(happening.__name__)
     await happening(world)
     if world.chance.random() < LOOK and not world.faults.daemon_is_down:
         world.watcher.look()
@@ -51,7 +51,7 @@ async def somebody_pays(world: World) -> None:
         return
     escrow = world.chance.choice(payable)
     how = world.nature.draw_payment()
-    world.tally.happened[f"pays {how}"] += 1
+    world.happens(f"pays {how}")
     world.nature.pay(escrow.id, escrow.address or "", escrow.terms, how)
     if how is Payment.BURNT:
         world.excuse(escrow.id, "burnt")
@@ -64,7 +64,7 @@ async def somebody_speaks(world: World) -> None:
     if escrow is None or said is None:
         return
     if not await world.command(escrow.id, *said):
-        world.tally.happened["word refused"] += 1
+        world.happens("word refused")
 
 
 async def somebody_oversteps(world: World) -> None:
@@ -145,7 +145,7 @@ async def an_old_wallet_comes_back(world: World) -> None:
     world.end_wallets(kindly=True)
     keys = [key for key in world.house.older if key[0] == world.node]
     if keys and world.house.restore_older(world.chance.choice(keys), world.chance.choice((1, 2, 3))):
-        world.tally.happened["older wallet restored"] += 1
+        world.happens("older wallet restored")
 
 
 async def a_set_is_made_ahead(world: World) -> None:

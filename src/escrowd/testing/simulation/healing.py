@@ -8,7 +8,7 @@ from escrowd.domain.escrow.machine import allowed_actions
 from escrowd.domain.escrow.status import ENDED, Status, Who
 from escrowd.domain.identifiers import EscrowId
 from escrowd.testing.simulation.checks import EXCUSES, check_always
-from escrowd.testing.simulation.spending import FEE_PER_BYTE, MULTIPLES, weight
+from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.transactions import MinedOutput, key_image_of
 from escrowd.testing.simulation.world import Violation, World
 
@@ -92,7 +92,7 @@ def left_behind(world: World, escrow: Escrow) -> list[MinedOutput]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 #: Above this an output brings more than it costs in any case, in piconero.
-WORTH_SENDING: Final = 2 * weight(1, 2) * FEE_PER_BYTE * MULTIPLES[2]
+WORTH_SENDING: Final = 2 * rate(2).estimate(1, 2)
 
 
 async def _operator_helps(world: World, escrow: Escrow, resumed: dict[EscrowId, int]) -> None:

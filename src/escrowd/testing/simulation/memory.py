@@ -20,9 +20,12 @@ from escrowd.testing.simulation.tables import Tables, WorkRow
 LEASE: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MemoryClaim:
-    """A claim on one escrow, good while its fence is the newest and its time has not run out."""
+    """A claim on one escrow, good while its fence is the newest and its time has not run out.
+
+    Its keeper moves ``lease_until`` on while it works.
+    """
 
     escrow: EscrowId
     fence: int
@@ -74,6 +77,13 @@ class MemoryStore:
             claimed = replace(row, owner=owner, fence=row.fence + 1, lease_until=tx.now + LEASE)
             tx.tables.work[escrow] = claimed
             return MemoryClaim(escrow, claimed.fence, row.wake, claimed.lease_until, self._memory.now)
+
+    def renew(self, claim: MemoryClaim) -> None:
+        """Make a claim last longer, if it is still ours."""
+        tables = self._memory.tables
+        if _is_held(tables, claim):
+            claim.lease_until = self._memory.now() + LEASE
+            tables.work[claim.escrow] = replace(tables.work[claim.escrow], lease_until=claim.lease_until)
 
     async def settle(self, claim: MemoryClaim, in_seconds: float | None) -> None:
         """Give a claim back; the escrow is due again in a while, when woken (``None``), or at once if it was woken.

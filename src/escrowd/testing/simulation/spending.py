@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from escrowd.domain.payouts.fees import FeeRate, estimated_weight
 from escrowd.monero.errors import NotEnoughMoney, TransferRefused
 from escrowd.monero.results_wallet import Recipient
 from escrowd.testing.simulation.chain import SimulatedChain
@@ -14,8 +15,6 @@ from escrowd.testing.simulation.wallet import Known, SimulatedWallet
 #: Piconero per byte of weight at the lowest priority, and how many times that each priority pays.
 FEE_PER_BYTE: Final = 20_000
 MULTIPLES: Final = (1, 1, 4, 20, 166)
-#: Weight of a transaction by its parts.
-_BASE, _PER_INPUT, _PER_OUTPUT = 120, 640, 620
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +25,12 @@ class Costs:
 
     def fee(self, inputs: int, outputs: int, priority: int) -> int:
         """Return the fee of a transaction, in piconero."""
-        return weight(inputs, outputs) * FEE_PER_BYTE * MULTIPLES[priority]
-
-    def least(self, priority: int) -> int:
-        """Return the value below which an output costs more than it brings, and is left out."""
-        return _PER_INPUT * FEE_PER_BYTE * MULTIPLES[priority]
+        return rate(priority).estimate(inputs, outputs)
 
 
-def weight(inputs: int, outputs: int) -> int:
-    """Return the weight of a transaction, in bytes."""
-    return _BASE + _PER_INPUT * inputs + _PER_OUTPUT * outputs
+def rate(priority: int) -> FeeRate:
+    """Return what a byte costs at a priority."""
+    return FeeRate(FEE_PER_BYTE * MULTIPLES[priority])
 
 
 class Builder:
@@ -54,7 +49,7 @@ class Builder:
             TransferRefused: there is nothing, or it is not worth its fee.
 
         """
-        chosen = [each for each in self._usable(account) if _amount(each) > self._costs.least(priority)]
+        chosen = self._usable(account, priority)
         if not all_indices:
             index = max((each.mined.output.address_index for each in chosen), default=0)
             chosen = [each for each in chosen if each.mined.output.address_index == index]
@@ -72,11 +67,14 @@ class Builder:
 
         Raises:
             NotEnoughMoney: it has less than that and the fee.
+            TransferRefused: it takes more outputs than one transaction holds.
 
         """
         wanted = sum(each.amount for each in recipients)
-        usable = sorted(self._usable(account), key=_amount, reverse=True)
+        usable = sorted(self._usable(account, priority), key=_amount, reverse=True)
         for count in range(1, len(usable) + 1):
+            if count > self._costs.most_inputs:
+                raise TransferRefused("transfer", -4, "Transaction would be too large.  try /transfer_split.")
             fee = self._costs.fee(count, max(2, len(recipients) + 1), priority)
             have = sum(map(_amount, usable[:count]))
             if have >= wanted + (0 if subtract else fee):
@@ -85,12 +83,16 @@ class Builder:
                 return TransactionSet(self._wallet.name, self._wallet.role, (built,))
         raise NotEnoughMoney("transfer", -17, "not enough money")
 
-    def _usable(self, account: int) -> list[Known]:
-        """Return what it may spend: unlocked, and with the co-signers' data. The rest it passes over in silence."""
+    def _usable(self, account: int, priority: int) -> list[Known]:
+        """Return what it may spend: unlocked, worth its fee, and with the co-signers' data.
+
+        The rest it passes over in silence.
+        """
+        dust = rate(priority).dust()
         return [
             each
             for each in self._wallet.unspent(account)
-            if each.imported and self._wallet.is_unlocked(each, self._now)
+            if each.imported and self._wallet.is_unlocked(each, self._now) and _amount(each) >= dust
         ]
 
     def _swept(self, batch: Sequence[Known], address: str, priority: int) -> Proposed | None:
@@ -112,7 +114,7 @@ class Builder:
             change=change,
             change_address=self._wallet.address if change else "",
             fee=fee,
-            weight=weight(len(chosen), max(2, len(outputs))),
+            weight=estimated_weight(len(chosen), max(2, len(outputs))),
         )
 
 

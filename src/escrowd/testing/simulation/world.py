@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError
@@ -70,6 +71,10 @@ class Zombie:
     life: Life
 
 
+#: Told of each event when it begins, and of each restart.
+Listener: TypeAlias = Callable[["World", str], None]
+
+
 class World:
     """One sequence of events. Everything in it follows from the seed."""
 
@@ -78,6 +83,7 @@ class World:
         self.chance = random.Random(seed)  # noqa: S311 - a seed is what is wanted
         self.now = BEGINNING
         self.tally = Tally(Counter(), Counter(), Counter())
+        self.listener: Listener = lambda _world, _event: None
         self.faults = Faults()
         self.chain = SimulatedChain(lambda: self.now // 1000)
         self.log = SigningLog()
@@ -95,6 +101,8 @@ class World:
         #: The life whose code runs now: that of the service, or of one that was frozen.
         self.running = self.life
         self.service = SimulatedService(self.ground, self.node, self.life)
+        #: What the service works on now.
+        self.claim: MemoryClaim | None = None
         self.zombie: Zombie | None = None
         #: How many log entries of each escrow were checked.
         self.checked: dict[EscrowId, int] = {}
@@ -116,6 +124,11 @@ class World:
         self.excuses.setdefault(escrow, set()).add(why)
         self.tally.happened[why] += 1
 
+    def happens(self, event: str) -> None:
+        """Note that something happens."""
+        self.tally.happened[event] += 1
+        self.listener(self, event)
+
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def beat(self) -> None:
@@ -133,8 +146,10 @@ class World:
             self.memory.tables.beats = Beats(beats.running + (counted if is_up else 0), self.now, is_up)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass while the service sleeps; the watcher works on."""
+        """Let time pass while the service sleeps; the watcher works on, and the claim is kept."""
         self.pass_time(seconds)
+        if self.claim is not None:
+            self.service.store.renew(self.claim)
         if not self.faults.daemon_is_down:
             self.watcher.look()
 
@@ -193,7 +208,7 @@ class World:
             frozen.cancel()
             await work
             return
-        self.zombie = Zombie(work, self.life)
+        self.zombie, self.claim = Zombie(work, self.life), None
         self.pass_time(LEASE / 1000 + 1)
         self._begin_life(self.node + 1)
 
@@ -209,7 +224,7 @@ class World:
 
     def restart(self) -> None:
         """Start the service again after its death, here or on another node."""
-        self.tally.happened["restart"] += 1
+        self.happens("restart")
         self.life.is_over = True
         fate = self.chance.random()
         if fate < 0.4:
@@ -251,7 +266,7 @@ class World:
         """Do what a worker does with one row."""
         claim: MemoryClaim | None = None
         try:
-            claim = await service.store.claim(escrow, self._owner)
+            claim = self.claim = await service.store.claim(escrow, self._owner)
             if claim is not None:
                 await service.store.settle(claim, await service.advance.advance(escrow, claim))
         except LeaseLost:
@@ -265,6 +280,8 @@ class World:
                 raise
             if service.life is self.life:
                 self.restart()
+        finally:
+            self.claim = None
 
     async def _fail(self, service: SimulatedService, claim: MemoryClaim | None) -> None:
         if claim is None:
