@@ -38,7 +38,7 @@ class MultisigRound(msgspec.Struct, frozen=True):
     #: Not an address to pay to before the wallet is ready: ``make_multisig`` answers with a placeholder, which was
     #: seen to be the same in all wallets, and an exchange leaves it empty until the last round.
     address: str
-    #: The message for the next round; an empty text after the last one.
+    #: The message for the next round. After the last one 0.18.0.0 still gives one, which nobody needs.
     multisig_info: Secret
 
 

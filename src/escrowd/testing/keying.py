@@ -19,7 +19,6 @@ from escrowd.domain.parties import WalletRole
 from escrowd.monero.transport import CallObserver
 from escrowd.service.keying.keyer import Keyer
 from escrowd.service.keying.transient import TransientJournal
-from escrowd.testing.lab import RegtestLab
 from escrowd.testing.programs import find_program
 from escrowd.wallets.errors import UnknownEscrow
 from escrowd.wallets.making import KeepOpen, WalletMaker
@@ -129,16 +128,19 @@ class Workshop:
 
 
 class KeyingHouse:
-    """A directory in which keys are made over the chain of a lab. It can be opened again, as after a crash."""
+    """A directory in which keys are made over a private chain. It can be opened again, as after a crash."""
 
-    def __init__(self, lab: RegtestLab, directory: Path) -> None:
-        self.lab = lab
+    def __init__(self, daemon_port: int, directory: Path, key: bytes | None = None) -> None:
+        self.daemon_port = daemon_port
+        self.directory = directory
         self.keys = KeySets()
         self.journal = MemoryKeyingJournal(self.keys)
         self.shelf = MemoryShelf(self.keys)
-        self.vault = Vault(secrets.token_bytes(KEY_BYTES))
+        #: The key of the vault; a random one unless it is given.
+        self.key = key or secrets.token_bytes(KEY_BYTES)
+        self.vault = Vault(self.key)
         self.wallet_directory = directory / "wallets"
-        self.wallet_directory.mkdir(mode=0o700, parents=True)
+        self.wallet_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._run_directory = directory / "run"
 
     @asynccontextmanager
@@ -149,9 +151,7 @@ class KeyingHouse:
         observer: CallObserver | None = None,
     ) -> AsyncIterator[Workshop]:
         """Open sessions and a keyer here."""
-        program = WalletProgram(
-            find_program("monero-wallet-rpc"), LOOPBACK, self.lab.daemon_endpoint.port, self.wallet_directory
-        )
+        program = WalletProgram(find_program("monero-wallet-rpc"), LOOPBACK, self.daemon_port, self.wallet_directory)
         house = WalletHouse(
             program, self._run_directory, self.vault, self.keys, settings or SessionSettings(max_sessions=10)
         )
