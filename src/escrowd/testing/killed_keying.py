@@ -20,7 +20,6 @@ from escrowd.testing.keying import KeyingHouse
 from escrowd.wallets.running import RunningProcess
 from escrowd.wallets.vault_key import ENVIRONMENT_VARIABLE, key_from_environment
 
-
 #: Seconds in which the process must have come to its point.
 PATIENCE: Final = 120.0
 
