@@ -1,0 +1,164 @@
+"""Who gets what out of a payout, to the piconero. Pure.
+
+All of an account is paid out at once, so the sums leave nothing open: what the receivers get and what the network
+takes is what there was. First each side's part is found without the network fee. Then that is taken from who bears it:
+
+* release: the vendor;
+* refund and return: the buyer;
+* split: both, in proportion to their parts. What does not divide evenly is borne by the buyer, less than one piconero.
+
+The fee of the operator is a part of what the vendor's side gets and bears no network fee itself.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from escrowd.domain.errors import EscrowdError, Fault
+from escrowd.domain.escrow.terms import LEAST_RETURN, Terms
+from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.payouts.records import PaidOutput, PayoutKind
+
+
+class Uneconomic(EscrowdError):
+    """There is less to pay out than it costs. The money stays where it is."""
+
+    fault = Fault.CALLER
+
+
+class NotAllThere(EscrowdError):
+    """There is less money that can be spent than was decided upon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One side's part before the network fee, in piconero, and whether it bears a part of that."""
+
+    address: str
+    gross: int
+    bears_network_fee: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutPlan:
+    """What goes in, and who gets it. At most one receiver for each address."""
+
+    kind: PayoutKind
+    account: int
+    inputs: tuple[ReceivedOutput, ...]
+    receivers: tuple[Receiver, ...]
+    #: What stays behind because it is worth less than its own fee.
+    left_out: tuple[ReceivedOutput, ...] = ()
+
+    @property
+    def residue(self) -> int:
+        """What stays behind, in piconero."""
+        return sum(each.amount for each in self.left_out)
+
+    @property
+    def total(self) -> int:
+        """Everything that goes in, in piconero."""
+        return sum(each.amount for each in self.inputs)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """One-time keys of what goes in."""
+        return tuple(each.key for each in self.inputs)
+
+    @property
+    def address_indices(self) -> tuple[int, ...]:
+        """Which addresses of the account are emptied."""
+        return tuple(sorted({each.address_index for each in self.inputs}))
+
+    def outputs(self, network_fee: int) -> tuple[PaidOutput, ...]:
+        """Return what each receiver gets if the network takes so much. The sums are exact.
+
+        Raises:
+            Uneconomic: somebody would get nothing.
+
+        """
+        shares = _shares(network_fee, [each.gross if each.bears_network_fee else 0 for each in self.receivers])
+        outputs = tuple(
+            PaidOutput(each.address, each.gross - share) for each, share in zip(self.receivers, shares, strict=True)
+        )
+        if any(output.amount <= 0 for output in outputs):
+            raise Uneconomic(
+                f"a network fee of {network_fee} piconero leaves nothing of a part of {self.total} piconero"
+            )
+        return outputs
+
+    def spending(self, keys: Collection[str]) -> "PayoutPlan":
+        """Return the plan of one receiver that spends exactly these of its outputs, those left out among them."""
+        (receiver,) = self.receivers
+        everything = (*self.inputs, *self.left_out)
+        inputs = tuple(each for each in everything if each.key in keys)
+        return replace(
+            self,
+            inputs=inputs,
+            left_out=tuple(each for each in everything if each.key not in keys),
+            receivers=(replace(receiver, gross=sum(each.amount for each in inputs)),),
+        )
+
+
+def plan_payout(
+    terms: Terms, kind: PayoutKind, vendor_share: int, spendable: Sequence[ReceivedOutput], dust: int = 0
+) -> PayoutPlan:
+    """Plan a payout of these outputs, all of one account.
+
+    ``vendor_share`` is what was decided for the vendor's side, before any fee; the rest is the buyer's. Outputs of up
+    to ``dust`` piconero are left out: they are worth less than they cost.
+
+    Raises:
+        NotAllThere: the outputs are worth less than the vendor's side is to get.
+        Uneconomic: there are no outputs but dust.
+
+    """
+    inputs = tuple(each for each in spendable if each.amount > dust)
+    if not inputs:
+        raise Uneconomic("there is nothing that is worth the fee of spending it")
+    parts = _parts(terms, kind, vendor_share, sum(each.amount for each in inputs))
+    left_out = tuple(each for each in spendable if each.amount <= dust)
+    return PayoutPlan(kind, inputs[0].account, inputs, _merged(parts), left_out)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _parts(terms: Terms, kind: PayoutKind, vendor_share: int, total: int) -> list[Receiver]:
+    if kind in (PayoutKind.REFUND, PayoutKind.RETURN) or vendor_share == 0:
+        return [Receiver(terms.refund_address, total, bears_network_fee=True)]
+    if total < vendor_share:
+        raise NotAllThere(f"{vendor_share} piconero are to be paid to the vendor's side, and only {total} can be spent")
+    buyer = total - vendor_share
+    is_release = kind is PayoutKind.RELEASE
+    if is_release and buyer < LEAST_RETURN:
+        # An output of its own for so little would cost more than it brings.
+        vendor_share, buyer = total, 0
+    fee = terms.fee.of(vendor_share) if terms.fee is not None else 0
+    parts = [Receiver(terms.payout_address, vendor_share - fee, bears_network_fee=True)]
+    if buyer > 0:
+        parts.append(Receiver(terms.refund_address, buyer, bears_network_fee=not is_release))
+    if terms.fee is not None and fee > 0:
+        parts.append(Receiver(terms.fee.address, fee, bears_network_fee=False))
+    return parts
+
+
+def _merged(parts: Sequence[Receiver]) -> tuple[Receiver, ...]:
+    """Put together what goes to one address; it bears the network fee if one of its parts does."""
+    merged: dict[str, Receiver] = {}
+    for part in parts:
+        known = merged.get(part.address)
+        merged[part.address] = (
+            part
+            if known is None
+            else Receiver(part.address, known.gross + part.gross, known.bears_network_fee or part.bears_network_fee)
+        )
+    return tuple(merged.values())
+
+
+def _shares(fee: int, weights: Sequence[int]) -> list[int]:
+    """Divide a fee in proportion to the weights; what does not divide evenly is borne by the last who bears any."""
+    total = sum(weights)
+    shares = [fee * weight // total for weight in weights]
+    last = max(index for index, weight in enumerate(weights) if weight > 0)
+    shares[last] += fee - sum(shares)
+    return shares

@@ -1,0 +1,1 @@
+"""Money out: plan, sync of the signers, proposal, validation, signature, submission, and what follows."""

@@ -1,0 +1,156 @@
+"""The two wallets that sign a payout, and what is done with them. Nothing here decides who gets what.
+
+No call of the signing path saves a wallet (``wallet_rpc_server.cpp``, up to 0.18.5.0), and a wallet that is opened
+again after a crash offers the nonces that it has already used. Two signatures with the same nonces give the key away.
+So each of these steps stores the wallets before it returns what came of it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from escrowd.domain.payouts.plan import PayoutPlan
+from escrowd.domain.payouts.records import PaidOutput
+from escrowd.domain.payouts.signers import Pair
+from escrowd.domain.secret import Secret
+from escrowd.monero.errors import NotEnoughMoney, TransferRefused
+from escrowd.monero.results_signing import DescribedTransaction, Priority
+from escrowd.monero.results_wallet import IncomingKind, IncomingTransfer, Recipient
+from escrowd.monero.wallet import MoneroClient
+from escrowd.service.crash_points import CrashPoint, crash_point
+from escrowd.service.payouts.errors import TooManyInputs, WalletNotReady
+from escrowd.service.ports import Lease
+
+#: Inputs of one transaction with several receivers. wallet2 was seen to put 146 into one that pays a single receiver.
+MOST_INPUTS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A transaction set with the proposer's signatures in it, its fees and the key images that it spends."""
+
+    txset: Secret
+    fees: tuple[int, ...]
+    key_images: tuple[tuple[str, ...], ...]
+
+
+class Signers:
+    """The wallets of a pair, out of one lease."""
+
+    def __init__(self, lease: Lease, pair: Pair) -> None:
+        self._lease = lease
+        self._proposer, self._cosigner = (lease.wallet(role) for role in pair)
+
+    async def export(self) -> tuple[Secret, Secret]:
+        """Let both read the chain, make fresh nonces, and be stored."""
+        await asyncio.gather(self._proposer.refresh(), self._cosigner.refresh())
+        exported = await asyncio.gather(self._proposer.export_multisig_info(), self._cosigner.export_multisig_info())
+        crash_point(CrashPoint.P2_EXPORTED)
+        await self._lease.store()
+        crash_point(CrashPoint.P3_EXPORT_STORED)
+        return exported
+
+    async def import_from_each_other(self, exported: tuple[Secret, Secret]) -> None:
+        """Let each know the other's key images and nonces.
+
+        Raises:
+            WalletNotReady: an import has left out outputs.
+
+        """
+        from_proposer, from_cosigner = exported
+        seen = await asyncio.gather(
+            self._proposer.import_multisig_info([from_cosigner]), self._cosigner.import_multisig_info([from_proposer])
+        )
+        # An import that failed half-way leaves a wallet that says it needs none: only the numbers tell.
+        if len(set(seen)) != 1:
+            raise WalletNotReady(f"the signers' wallets have imported data on {seen[0]} and on {seen[1]} outputs")
+        crash_point(CrashPoint.P4_IMPORTED)
+
+    async def spendable(self, account: int) -> tuple[IncomingTransfer, ...]:
+        """Return what the proposer could spend now, of one account.
+
+        Raises:
+            WalletNotReady: its knowledge of key images is not complete.
+
+        """
+        balance = await self._proposer.get_balance_of_all_accounts()
+        if balance.multisig_import_needed:
+            raise WalletNotReady("the proposer's wallet still needs data of a co-signer after an import")
+        found = await self._proposer.incoming_transfers(IncomingKind.AVAILABLE, account)
+        return tuple(each for each in found if each.unlocked and not each.frozen and not each.spent)
+
+    async def sweep(self, plan: PayoutPlan) -> Proposal:
+        """Build transactions that pay all of the account to the one receiver. Raises WalletNotReady."""
+        try:
+            built = await self._proposer.sweep_all(
+                plan.receivers[0].address, account_index=plan.account, priority=Priority.NORMAL
+            )
+        except (TransferRefused, NotEnoughMoney) as error:
+            raise WalletNotReady(f"the wallet could not build the payout: {error.reason}") from error
+        return Proposal(
+            built.multisig_txset, built.fee_list, tuple(each.key_images for each in built.spent_key_images_list)
+        )
+
+    async def transfer(self, plan: PayoutPlan, outputs: Sequence[PaidOutput]) -> Proposal:
+        """Build one transaction that pays each receiver its amount. Raises WalletNotReady, TooManyInputs."""
+        if len(plan.inputs) > MOST_INPUTS:
+            raise TooManyInputs(
+                f"{len(plan.inputs)} outputs cannot be paid to {len(outputs)} receivers in one transaction, which "
+                f"holds {MOST_INPUTS}: refund or release them to one side, or sweep them into one output first"
+            )
+        try:
+            built = await self._proposer.transfer(
+                [Recipient(each.to, each.amount) for each in outputs],
+                account_index=plan.account,
+                subaddr_indices=plan.address_indices,
+                priority=Priority.NORMAL,
+            )
+        except (TransferRefused, NotEnoughMoney) as error:
+            raise WalletNotReady(f"the wallet could not build the payout: {error.reason}") from error
+        return Proposal(built.multisig_txset, (built.fee,), (built.spent_key_images.key_images,))
+
+    async def keep_proposal(self) -> None:
+        """Store the wallets after a proposal: the proposer has signed it, and its nonces are used."""
+        await self._lease.store()
+
+    async def describe(self, txset: Secret) -> tuple[DescribedTransaction, ...]:
+        """Let the co-signer say what a set would do."""
+        return await self._cosigner.describe_transfer(multisig_txset=txset)
+
+    async def sign(self, txset: Secret) -> tuple[Secret, tuple[str, ...]]:
+        """Let the co-signer complete the set, and be stored; return it with the ids of its transactions."""
+        signed = await self._cosigner.sign_multisig(txset)
+        crash_point(CrashPoint.P8_SIGNED)
+        await self._lease.store()
+        crash_point(CrashPoint.P9_SIGN_STORED)
+        return signed.tx_data_hex, signed.tx_hash_list
+
+    async def primary_address(self) -> str:
+        """Return the escrow's own address, as the co-signer knows it."""
+        return await self._cosigner.get_address()
+
+
+async def submit(wallet: MoneroClient, signed: Secret) -> None:
+    """Send a signed set. Sending the same one again does no harm."""
+    crash_point(CrashPoint.P11_SUBMIT_SENT)
+    await wallet.submit_multisig(signed)
+    crash_point(CrashPoint.P12_SUBMIT_OK)
+
+
+def check_spendable(plan: PayoutPlan, found: Sequence[IncomingTransfer]) -> None:
+    """Make sure that a wallet can spend exactly what was planned.
+
+    Raises:
+        WalletNotReady: something is missing, has another amount or no key image, or there is more than planned.
+
+    """
+    there = {each.pubkey: each for each in found}
+    for output in plan.inputs:
+        seen = there.get(output.key)
+        if seen is None or seen.amount != output.amount:
+            raise WalletNotReady(f"the wallet cannot spend the output of transaction {output.txid} yet")
+        if not seen.key_image:
+            raise WalletNotReady(f"the wallet does not know the key image of an output of transaction {output.txid}")
+    known = {each.key for each in (*plan.inputs, *plan.left_out)}
+    if more := there.keys() - known:
+        raise WalletNotReady(f"the wallet can spend an output of {there[min(more)].tx_hash} that was not seen yet")
