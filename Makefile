@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help setup postgresql demo test check unit bench lock clean
+.PHONY: help setup postgresql demo test check unit bench docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ unit: $(INSTALLED) ## the tests of pure code, in seconds
 
 bench: setup ## wallet sessions beside the raw wallet RPC, in one run
 	$(BIN)/escrowd bench sessions
+
+docs: $(INSTALLED) ## write the pages that are made from code
+	@scripts/make-docs
 
 lock: $(INSTALLED) ## resolve the dependencies again, none younger than a week
 	scripts/lock
