@@ -8,7 +8,7 @@ eight, by additions that check no group. And its additions take encodings that M
 
 from typing import Final
 
-import sha3  # type: ignore[import-untyped] # the package has no types
+import sha3
 from nacl.bindings import (
     crypto_core_ed25519_add,
     crypto_core_ed25519_sub,

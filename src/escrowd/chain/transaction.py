@@ -145,7 +145,7 @@ def _miner_transaction(reader: Reader) -> tuple[bytes, Transaction]:
             raise Unreadable("the transaction of a miner has signatures")
         # calculate_transaction_hash: prefix, base and prunable part, of which the last is not there.
         txid = keccak(txid + keccak(bytes([_NO_RINGCT])) + bytes(KEY_BYTES))
-    return txid, Transaction(txid.hex(), prefix.unlock_time, True, (), prefix.outputs, prefix.extra)
+    return txid, Transaction(txid.hex(), prefix.unlock_time, prefix.is_coinbase, (), prefix.outputs, prefix.extra)
 
 
 def _prefix(reader: Reader) -> _Prefix:
