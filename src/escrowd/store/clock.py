@@ -31,6 +31,8 @@ class ClockTable:
         if last is not None:
             passed = now - last.last_beat
             running = last.running + (passed if counts and last.counted and 0 <= passed <= longest_gap else 0)
+            # Another node may have beaten while we waited for the row; no time counts twice.
+            now = max(now, last.last_beat)
         return await self._put(running, now, counts=counts)
 
     async def advance(self, milliseconds: int) -> Moment:

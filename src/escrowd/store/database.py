@@ -1,23 +1,26 @@
 """The database behind everything: SQLite for one process, PostgreSQL for many, one code path.
 
 SQLite: WAL, ``synchronous=FULL`` (a commit is on the medium before anybody hears of it), ``BEGIN IMMEDIATE``, and one
-writer at a time in this process, so that nobody waits inside SQLite. PostgreSQL: READ COMMITTED, with row locks where a
-row is read to be changed; each law that two transactions could break together is a constraint.
+writer at a time in this process, so that nobody waits inside SQLite; readers wait for nobody. PostgreSQL: READ
+COMMITTED, with row locks where a row is read to be changed; each law that two transactions could break together is a
+constraint. Locks are taken in one order: escrow, its ledger and payouts, the log, and last the work rows by their keys.
 """
 
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import asyncpg  # type: ignore[import-untyped] # its types are in another package
 from sqlalchemy import Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
@@ -90,13 +93,31 @@ class Database:
                 nothing was stored.
 
         """
-        async with _turn(self._writer), _mapped():
-            async with self.engine.connect() as connection, connection.begin():
-                session = Session(connection, self.dialect)
-                yield session
-            for key in session.woken:
-                for listener in self._listeners:
-                    listener(key)
+        async with _turn(self._writer), _mapped(), self.engine.connect() as connection, connection.begin():
+            session = Session(connection, self.dialect)
+            yield session
+            await session.finish()
+        for key in session.woken:
+            self.tell_woken(key)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["Session"]:
+        """Look at the database as it is at one moment, without waiting for writers. Writing in the block is refused.
+
+        Raises:
+            DatabaseUnavailable: no connection, or it broke.
+
+        """
+        options = _READING_SQLITE if self.is_sqlite else _READING_POSTGRESQL
+        async with _mapped(), self.engine.connect() as plain:
+            connection = await plain.execution_options(**options)
+            async with connection.begin():
+                yield Session(connection, self.dialect)
+
+    def tell_woken(self, key: str) -> None:
+        """Tell the listeners that a work row is due."""
+        for listener in self._listeners:
+            listener(key)
 
 
 class Session:
@@ -108,6 +129,21 @@ class Session:
         #: Work rows that this transaction makes due.
         self.woken: list[str] = []
         self._now: int | None = None
+        self._last: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+
+    def before_commit(self, key: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something to a work row at the end of the transaction.
+
+        Work rows are locked last, in the order of their keys. A command that holds its escrow and waits for the work
+        row, and a worker that holds the work row and waits for the escrow, would wait for each other.
+        """
+        self._last.append((key, act))
+
+    async def finish(self) -> None:
+        """Do what was left for the end."""
+        for _, act in sorted(self._last, key=lambda each: each[0]):
+            await act()
+        self._last.clear()
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
@@ -122,13 +158,18 @@ class Session:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+_READS: Final = "escrowd_reads"
+_READING_SQLITE: Final[dict[str, Any]] = {_READS: True}
+#: One snapshot for all statements of the transaction.
+_READING_POSTGRESQL: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
 
 def _engine(url: URL, is_sqlite: bool) -> AsyncEngine:  # noqa: FBT001 - which of the two
     if not is_sqlite:
         return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
     engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -141,9 +182,11 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _begin_immediate(connection: Any) -> None:
+def _begin_sqlite(connection: Any) -> None:
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
     # Taking the write lock at once: a transaction that reads first and writes later could find it taken in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _make_private(path: Path) -> None:
@@ -166,12 +209,25 @@ async def _mapped() -> AsyncIterator[None]:
     """Turn the troubles of a database into ours, once. What a constraint refuses is mapped where it is expected."""
     try:
         yield
-    except (OperationalError, InterfaceError, ConnectionError) as error:
-        raise DatabaseUnavailable(f"the database did not answer: {_reason(error)}") from error
-    except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error.orig, sqlite3.OperationalError):
+    except (DBAPIError, SQLAlchemyTimeout, asyncpg.PostgresError, OSError) as error:
+        if _is_outage(error):
             raise DatabaseUnavailable(f"the database did not answer: {_reason(error)}") from error
         raise StoreError(f"the database refused: {_reason(error)}") from error
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Tell a database that is away, locked or full from one that was asked something wrong."""
+    original = getattr(error, "orig", None) or error
+    if isinstance(original, sqlite3.Error):
+        return isinstance(original, sqlite3.OperationalError) and original.sqlite_errorcode != sqlite3.SQLITE_ERROR
+    state = getattr(original, "sqlstate", None)
+    if state is not None:
+        return str(state)[:2] in _OUTAGES
+    return not isinstance(error, DBAPIError) or error.connection_invalidated or isinstance(error, InterfaceError)
+
+
+#: Classes of SQLSTATE: connection, serialization and deadlocks, resources, locks, and the operator's intervention.
+_OUTAGES: Final = frozenset({"08", "40", "53", "55", "57"})
 
 
 def _reason(error: BaseException) -> str:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Row, and_, func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
 
 from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflict
 from escrowd.domain.escrow.effects import Effect, PendingEffect
@@ -33,12 +32,10 @@ class EscrowTable:
             AlreadyStored: there is an escrow of this id.
 
         """
-        try:
-            await self._session.connection.execute(
-                insert(schema.escrows).values(id=step.after.id, **_columns(step.after))
-            )
-        except IntegrityError as error:
-            raise AlreadyStored(f"there is an escrow {step.after.id}") from error
+        statement = self._session.insert(schema.escrows).values(id=step.after.id, **_columns(step.after))
+        added = await self._session.connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
+        if added.rowcount != 1:
+            raise AlreadyStored(f"there is an escrow {step.after.id}")
         await self._note(step)
 
     async def load(self, escrow: EscrowId, *, for_update: bool = False) -> Escrow:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import and_, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import (
@@ -43,9 +42,14 @@ class KeySetTable:
             .order_by(table.c.at, table.c.escrow)
             .limit(1)
             .with_for_update(skip_locked=True)
+            # PostgreSQL may carry out a mere subquery more than once, and would take more than one.
+            .cte("oldest")
         )
         taken = await self._session.connection.execute(
-            update(table).where(table.c.escrow.in_(oldest)).values(status=TAKEN).returning(table.c.escrow)
+            update(table)
+            .where(table.c.escrow.in_(select(oldest.c.escrow)))
+            .values(status=TAKEN)
+            .returning(table.c.escrow)
         )
         found = taken.scalar_one_or_none()
         return None if found is None else EscrowId(found)
@@ -158,10 +162,10 @@ class KeyingTable:
         if number != expected or (current is not None and current.keys is not None):
             raise StaleAttempt(f"attempt {number} at the keys of {escrow} is not the next one")
         values = {"number": number, "restore_height": restore_height, "why": why, "finished": False}
-        try:
-            await self._session.connection.execute(insert(schema.keyings).values(escrow=escrow, **values))
-        except IntegrityError as error:
-            raise StaleAttempt(f"attempt {number} at the keys of {escrow} was begun already") from error
+        statement = self._session.insert(schema.keyings).values(escrow=escrow, **values)
+        begun = await self._session.connection.execute(statement.on_conflict_do_nothing())
+        if begun.rowcount != 1:
+            raise StaleAttempt(f"attempt {number} at the keys of {escrow} was begun already")
 
     async def store(self, escrow: EscrowId, number: int, messages: Mapping[MessageKey, str]) -> None:
         """Add sealed messages to the current attempt. Raises StaleAttempt, MessageConflict."""
@@ -170,10 +174,10 @@ class KeyingTable:
             {"escrow": escrow, "number": number, "round": str(each), "role": str(role), "sealed": sealed}
             for (each, role), sealed in messages.items()
         ]
-        try:
-            await self._session.connection.execute(insert(schema.keying_messages), rows)
-        except IntegrityError as error:
-            raise MessageConflict(f"a message of attempt {number} at the keys of {escrow} is there already") from error
+        statement = self._session.insert(schema.keying_messages).on_conflict_do_nothing()
+        for row in rows:
+            if (await self._session.connection.execute(statement.values(row))).rowcount != 1:
+                raise MessageConflict(f"a message of attempt {number} at the keys of {escrow} is there already")
 
     async def finish(self, escrow: EscrowId, number: int, keys: KeySet, *, for_stock: bool, node: str) -> None:
         """Store the keys and the records of the hosted wallets. Raises StaleAttempt."""

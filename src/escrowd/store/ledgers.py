@@ -80,11 +80,13 @@ class LedgerTable:
 
     async def note_key_images(self, escrow: EscrowId, key_images: Sequence[tuple[str, str]]) -> None:
         """Note pairs of one-time key and key image, both hex, and let the watcher look for spends of them."""
+        table = schema.key_images
         for key, image in key_images:
-            statement = self._session.insert(schema.key_images).values(escrow=escrow, key=key, key_image=image)
-            await self._session.connection.execute(
-                statement.on_conflict_do_update(index_elements=["escrow", "key"], set_={"key_image": image})
-            )
+            # Another image of the same key gets a number of its own, so that the watcher hears of it.
+            changed = (table.c.escrow == escrow, table.c.key == key, table.c.key_image != image)
+            await self._session.connection.execute(delete(table).where(*changed))
+            statement = self._session.insert(table).values(escrow=escrow, key=key, key_image=image)
+            await self._session.connection.execute(statement.on_conflict_do_nothing(index_elements=["escrow", "key"]))
 
     async def key_images(self, escrow: EscrowId) -> tuple[tuple[str, str], ...]:
         """Return the noted pairs of one-time key and key image."""

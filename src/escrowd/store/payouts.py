@@ -1,7 +1,7 @@
 """Payouts and the attempts at them, in SQL. That only one is under way is held by the indexes, not by this code."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -30,7 +30,7 @@ class PayoutTable:
         """
         number = len(await self.all_of(payout.escrow)) + 1
         values = _payout_columns(payout) | {"escrow": payout.escrow, "order_version": order_version, "number": number}
-        with _one_payout(payout.escrow):
+        async with _one_payout(self._session, payout.escrow):
             await self._session.connection.execute(insert(schema.payouts).values(id=payout.id, **values))
 
     async def of_order(self, escrow: EscrowId, order_version: int) -> Payout | None:
@@ -53,7 +53,7 @@ class PayoutTable:
             PayoutAlreadyOpen: it would be a second one under way.
 
         """
-        with _one_payout(payout.escrow):
+        async with _one_payout(self._session, payout.escrow):
             await self._session.connection.execute(
                 update(schema.payouts).where(schema.payouts.c.id == payout.id).values(**_payout_columns(payout))
             )
@@ -75,7 +75,7 @@ class PayoutTable:
             payout=attempt.payout, number=attempt.number, step=str(attempt.step), body=encoded(attempt)
         )
         changing = {"step": str(attempt.step), "body": encoded(attempt)}
-        with _one_payout(attempt.payout):
+        async with _one_payout(self._session, attempt.payout):
             await self._session.connection.execute(
                 statement.on_conflict_do_update(index_elements=["payout", "number"], set_=changing)
             )
@@ -99,9 +99,11 @@ def _payout_columns(payout: Payout) -> dict[str, Any]:
     return {"kind": str(payout.kind), "status": str(payout.status), "body": encoded(payout)}
 
 
-@contextmanager
-def _one_payout(whose: str) -> Iterator[None]:
+@asynccontextmanager
+async def _one_payout(session: Session, whose: str) -> AsyncIterator[None]:
     try:
-        yield
+        # A savepoint: PostgreSQL carries out nothing more in a transaction in which a statement was refused.
+        async with session.connection.begin_nested():
+            yield
     except IntegrityError as error:
         raise PayoutAlreadyOpen(f"a payout of {whose} is under way, or was made for this order") from error

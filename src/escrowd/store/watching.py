@@ -1,9 +1,9 @@
 """Where the watcher keeps what it finds: one transaction for each look at the chain. A ``WatchLog`` in SQL."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import Select, Table, delete, or_, select, text, update
 
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import EscrowId
@@ -26,6 +26,8 @@ from escrowd.store.coding import decoded, encoded
 from escrowd.store.database import Database, Session
 from escrowd.store.ledgers import COMMON, LedgerTable
 from escrowd.store.work import WorkTable, escrow_key
+
+ValueT = TypeVar("ValueT")
 
 
 class Sealer(Protocol):
@@ -70,7 +72,7 @@ class SqlWatchLog:
     async def record(self, progress: Progress) -> None:
         """Store what was found, as :class:`Progress` says, and wake the escrows that it concerns."""
         async with self._database.transaction() as session:
-            concerned = await _Recording(session).record(progress)
+            concerned = await _Recording(session, progress).record()
             work = WorkTable(session)
             for escrow in sorted(concerned):
                 await work.wake(escrow_key(escrow))
@@ -97,6 +99,10 @@ class SqlWatchLog:
         """Return the key images that were noted later than ``after``: 0, or ``last`` of an earlier answer."""
         table = schema.key_images
         async with self._database.transaction() as session:
+            if session.dialect == "postgresql":
+                # Numbers are given before they are committed: until each that was given is there or will never be, a
+                # lower one could still come after a higher one was read.
+                await session.connection.execute(text("LOCK TABLE key_images IN SHARE MODE"))
             query = select(table.c.number, table.c.escrow, table.c.key_image).where(table.c.number > after)
             rows = (await session.connection.execute(query.order_by(table.c.number))).all()
         last = rows[-1].number if rows else after
@@ -130,58 +136,82 @@ _AWAITING: Final = (Status.AWAITING_FUNDING, Status.CONFIRMING)
 
 
 class _Recording:
-    """Stores one progress, and gathers the escrows that it concerns."""
+    """Stores one progress, and finds out whom it concerns: for whom something is not as it was before."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, progress: Progress) -> None:
         self._session = session
+        self._progress = progress
         self._ledgers = LedgerTable(session)
-        self._concerned: set[EscrowId] = set()
 
-    async def record(self, progress: Progress) -> set[EscrowId]:
+    async def record(self) -> set[EscrowId]:
+        progress = self._progress
+        before = await self._kept()
         if progress.rollback is not None:
             await self._roll_back(progress.rollback)
-        watched = await self._watched(progress)
+        watched = await self._watched()
         await self._put(progress.outputs, progress.spends, watched)
         if progress.pool is not None:
             await self._replace_pool(progress.pool, watched)
         for escrow, scanned in progress.scanned.items():
             mine = schema.watched.c.escrow == escrow
             await self._session.connection.execute(update(schema.watched).where(mine).values(scanned=scanned))
-        if progress.cursor is not None:
-            await self._move(progress.cursor)
-        return self._concerned
+        concerned = {EscrowId(each[0]) for each in before ^ await self._kept()}
+        if progress.cursor is not None and await self._move(progress.cursor):
+            concerned |= await self._who_counts_blocks()
+        return concerned
+
+    async def _kept(self) -> set[tuple[Any, ...]]:
+        """Return all that is kept and that this progress can change, as rows that begin with the escrow."""
+        outputs, spends = schema.outputs, schema.spends
+        rows = await self._rows(select(outputs.c.escrow, outputs.c.txid, outputs.c.body), outputs)
+        return rows | await self._rows(
+            select(spends.c.escrow, spends.c.txid, spends.c.key_image, spends.c.height), spends
+        )
+
+    async def _rows(self, query: Select[Any], table: Table) -> set[tuple[Any, ...]]:
+        found: set[tuple[Any, ...]] = set()
+        if self._progress.rollback is not None:
+            found |= await self._all(query.where(table.c.height >= self._progress.rollback))
+        if self._progress.pool is not None:
+            found |= await self._all(query.where(table.c.height.is_(None)))
+        for some in _in_parts(sorted(self._named_txids())):
+            found |= await self._all(query.where(table.c.txid.in_(some)))
+        return found
+
+    async def _all(self, query: Select[Any]) -> set[tuple[Any, ...]]:
+        return {tuple(row) for row in await self._session.connection.execute(query)}
+
+    def _findings(self) -> Iterator[FoundOutput | FoundSpend]:
+        pool = self._progress.pool or PoolFindings()
+        yield from self._progress.outputs
+        yield from self._progress.spends
+        yield from pool.outputs
+        yield from pool.spends
+
+    def _named_txids(self) -> set[str]:
+        return {each.output.txid if isinstance(each, FoundOutput) else each.spend.txid for each in self._findings()}
+
+    async def _watched(self) -> set[EscrowId]:
+        found: set[EscrowId] = set()
+        for some in _in_parts(sorted({each.escrow for each in self._findings()})):
+            query = select(schema.watched.c.escrow).where(schema.watched.c.escrow.in_(some))
+            found |= {EscrowId(each) for each in (await self._session.connection.execute(query)).scalars()}
+        return found
 
     async def _roll_back(self, height: int) -> None:
         for table in (schema.outputs, schema.spends):
-            gone = await self._session.connection.execute(
-                delete(table).where(table.c.height >= height).returning(table.c.escrow)
-            )
-            self._concerned |= {EscrowId(each) for each in gone.scalars()}
+            await self._session.connection.execute(delete(table).where(table.c.height >= height))
         await self._session.connection.execute(
             update(schema.watched).where(schema.watched.c.scanned > height).values(scanned=height)
         )
-
-    async def _watched(self, progress: Progress) -> set[EscrowId]:
-        found: list[FoundOutput | FoundSpend] = [*progress.outputs, *progress.spends]
-        if progress.pool is not None:
-            found += [*progress.pool.outputs, *progress.pool.spends]
-        wanted = {each.escrow for each in found}
-        if not wanted:
-            return set()
-        rows = await self._session.connection.execute(
-            select(schema.watched.c.escrow).where(schema.watched.c.escrow.in_(sorted(wanted)))
-        )
-        return {EscrowId(each) for each in rows.scalars()}
 
     async def _put(self, outputs: Iterable[FoundOutput], spends: Iterable[FoundSpend], watched: set[EscrowId]) -> None:
         for found in outputs:
             if found.escrow in watched:
                 await self._ledgers.put_output(found.escrow, found.output)
-                self._concerned.add(found.escrow)
         for spent in spends:
             if spent.escrow in watched:
                 await self._put_spend(spent.escrow, spent.spend)
-                self._concerned.add(spent.escrow)
 
     async def _put_spend(self, escrow: EscrowId, spend: Spend) -> None:
         statement = self._session.insert(schema.spends).values(
@@ -194,64 +224,45 @@ class _Recording:
         )
 
     async def _replace_pool(self, pool: PoolFindings, watched: set[EscrowId]) -> None:
-        """Let the pool be what it is now. Only what has changed concerns anybody."""
-        outputs = {(each.escrow, each.output.txid, each.output.index): each for each in pool.outputs}
-        spends = {(each.escrow, each.spend.key_image, each.spend.txid): each for each in pool.spends}
-        await self._drop_from_pool(set(outputs), set(spends))
-        known_outputs = await self._known(schema.outputs, ("escrow", "txid", "index"), outputs)
-        known_spends = await self._known(schema.spends, ("escrow", "key_image", "txid"), spends)
+        """Let the pool be what it is now. What is in a block stays as it is."""
+        for table in (schema.outputs, schema.spends):
+            await self._session.connection.execute(delete(table).where(table.c.height.is_(None)))
+        outputs, spends = schema.outputs, schema.spends
+        mined_outputs = await self._mined(select(outputs.c.escrow, outputs.c.txid, outputs.c.index), outputs)
+        mined_spends = await self._mined(select(spends.c.escrow, spends.c.key_image, spends.c.txid), spends)
         await self._put(
-            [each for key, each in outputs.items() if known_outputs.get(key) not in (_MINED, encoded(each.output))],
-            [each for key, each in spends.items() if key not in known_spends],
+            [each for each in pool.outputs if (each.escrow, each.output.txid, each.output.index) not in mined_outputs],
+            [each for each in pool.spends if (each.escrow, each.spend.key_image, each.spend.txid) not in mined_spends],
             watched,
         )
 
-    async def _drop_from_pool(self, outputs: set[tuple[Any, ...]], spends: set[tuple[Any, ...]]) -> None:
-        for table, columns, kept in (
-            (schema.outputs, ("escrow", "txid", "index"), outputs),
-            (schema.spends, ("escrow", "key_image", "txid"), spends),
-        ):
-            named = [table.c[name] for name in columns]
-            in_pool = table.c.height.is_(None)
-            rows = await self._session.connection.execute(select(*named).where(in_pool))
-            for row in [tuple(each) for each in rows if tuple(each) not in kept]:
-                mine: list[ColumnElement[bool]] = [column == value for column, value in zip(named, row, strict=True)]
-                await self._session.connection.execute(delete(table).where(in_pool, *mine))
-                self._concerned.add(EscrowId(row[0]))
-
-    async def _known(
-        self,
-        table: Any,
-        columns: tuple[str, ...],
-        wanted: Iterable[tuple[Any, ...]],
-    ) -> dict[tuple[Any, ...], str]:
-        """Return what is kept of these: ``_MINED``, or the body of what is in the pool."""
-        found: dict[tuple[Any, ...], str] = {}
-        body = table.c.body if "body" in table.c else table.c.txid
-        for key in wanted:
-            mine = [table.c[name] == value for name, value in zip(columns, key, strict=True)]
-            query = select(table.c.height, body).where(*mine)
-            for height, text in await self._session.connection.execute(query):
-                found[key] = text if height is None else _MINED
+    async def _mined(self, query: Select[Any], table: Table) -> set[tuple[Any, ...]]:
+        found: set[tuple[Any, ...]] = set()
+        for some in _in_parts(sorted(self._named_txids())):
+            found |= await self._all(query.where(table.c.txid.in_(some)))
         return found
 
-    async def _move(self, cursor: Cursor) -> None:
+    async def _move(self, cursor: Cursor) -> bool:
+        """Keep the cursor, and return whether it came to another height."""
+        table = schema.cursors
         values = {"height": cursor.height, "time": cursor.time, "body": encoded(cursor)}
-        before = (
-            await self._session.connection.execute(
-                select(schema.cursors.c.height).where(schema.cursors.c.lane == COMMON)
-            )
-        ).scalar_one_or_none()
-        statement = self._session.insert(schema.cursors).values(lane=COMMON, **values)
+        query = select(table.c.height).where(table.c.lane == COMMON)
+        before = (await self._session.connection.execute(query)).scalar_one_or_none()
+        statement = self._session.insert(table).values(lane=COMMON, **values)
         await self._session.connection.execute(statement.on_conflict_do_update(index_elements=["lane"], set_=values))
-        if before != cursor.height:
-            await self._tell_who_counts_blocks()
+        return before != cursor.height
 
-    async def _tell_who_counts_blocks(self) -> None:
+    async def _who_counts_blocks(self) -> set[EscrowId]:
         escrows, payouts = schema.escrows, schema.payouts
-        returning = select(payouts.c.escrow).where(payouts.c.status == "broadcast")
-        query = select(escrows.c.id).where(or_(escrows.c.counts_blocks, escrows.c.id.in_(returning)))
-        self._concerned |= {EscrowId(each) for each in (await self._session.connection.execute(query)).scalars()}
+        paying = select(payouts.c.escrow).where(payouts.c.status == "broadcast")
+        query = select(escrows.c.id).where(or_(escrows.c.counts_blocks, escrows.c.id.in_(paying)))
+        return {EscrowId(each) for each in (await self._session.connection.execute(query)).scalars()}
 
 
-_MINED: Final = "mined"
+#: So many values are compared with a column at once: SQLite has a limit.
+_MOST_AT_ONCE: Final = 500
+
+
+def _in_parts(values: Sequence[ValueT]) -> Iterator[Sequence[ValueT]]:
+    for start in range(0, len(values), _MOST_AT_ONCE):
+        yield values[start : start + _MOST_AT_ONCE]

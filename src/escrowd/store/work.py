@@ -5,9 +5,10 @@ before. Whatever is stored for the work is stored under that number; who has bee
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from sqlalchemy import and_, case, delete, func, literal, null, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, null, or_, select, text, update
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.identifiers import EscrowId
@@ -46,17 +47,9 @@ class WorkTable:
 
     async def wake(self, key: str, in_seconds: float = 0) -> None:
         """Make a row due, now or in a while, and never later than it is due already. Makes the row if need be."""
-        table = schema.work
         due = await self._session.now() + int(1000 * in_seconds)
-        kind = key.partition(":")[0]
-        statement = self._session.insert(table).values(key=key, kind=kind, due_at=due, wake=1)
-        earlier = case((table.c.due_at < due, table.c.due_at), else_=due)
-        await self._session.connection.execute(
-            statement.on_conflict_do_update(index_elements=["key"], set_={"due_at": earlier, "wake": table.c.wake + 1})
-        )
         self._session.woken.append(key)
-        if self._session.dialect == "postgresql":
-            await self._session.connection.execute(select(func.pg_notify(CHANNEL, key)))
+        self._session.before_commit(key, partial(self._wake, key, due))
 
     async def claim(self, owner: str, exclude: frozenset[str], limit: int, seconds: float) -> tuple[ClaimedRow, ...]:
         """Claim rows that are due and that nobody has, the longest due first.
@@ -76,10 +69,12 @@ class WorkTable:
             .order_by(table.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            # PostgreSQL may carry out a mere subquery more than once, and would claim more than the limit.
+            .cte("due")
         )
         claimed = await self._session.connection.execute(
             update(table)
-            .where(table.c.key.in_(due))
+            .where(table.c.key.in_(select(due.c.key)))
             .values(owner=owner, lease_until=now + int(1000 * seconds), fence=table.c.fence + 1)
             .returning(table.c.key, table.c.kind, table.c.fence, table.c.wake, table.c.attempt)
         )
@@ -91,15 +86,16 @@ class WorkTable:
         return await self._change(key, fence, lease_until=until)
 
     async def hold(self, key: str, fence: int) -> None:
-        """Make sure that a claim is ours until this transaction ends.
+        """Make sure that a claim is ours when this transaction commits.
 
         Raises:
-            LeaseLost: somebody else has it by now.
+            LeaseLost: somebody else has it by now. It is raised here, or at the end of the transaction.
 
         """
-        # An update and no question: on PostgreSQL it locks the row, so nobody can claim it before we have committed.
-        if not await self._change(key, fence, fence=schema.work.c.fence):
+        mine = and_(*self._is_mine(key, fence))
+        if (await self._session.connection.execute(select(schema.work.c.key).where(mine))).one_or_none() is None:
             raise LeaseLost(f"somebody else works on {key}, or it was given back")
+        self._session.before_commit(key, partial(self._hold, key, fence))
 
     async def settle(self, claimed: ClaimedRow, in_seconds: float | None) -> None:
         """Give a claim back. The row is due in a while, or when woken (``None``); at once if it was woken meanwhile.
@@ -144,9 +140,9 @@ class WorkTable:
 
     async def heartbeat(self, node: str, seconds: float) -> None:
         """Say that a node lives, and will for so long."""
-        until = await self._session.now() + int(1000 * seconds)
-        await self._session.connection.execute(delete(schema.nodes).where(schema.nodes.c.node == node))
-        await self._session.connection.execute(schema.nodes.insert().values(node=node, alive_until=until))
+        values = {"alive_until": await self._session.now() + int(1000 * seconds)}
+        statement = self._session.insert(schema.nodes).values(node=node, **values)
+        await self._session.connection.execute(statement.on_conflict_do_update(index_elements=["node"], set_=values))
 
     async def seconds_to_next(self) -> float | None:
         """Return in how many seconds the next row is due that nobody has; ``None`` where there is none."""
@@ -164,7 +160,26 @@ class WorkTable:
             await self.wake(escrow_key(escrow))
         return len(woken)
 
-    async def _change(self, key: str, number: int, **values: object) -> bool:
+    async def _wake(self, key: str, due: int) -> None:
         table = schema.work
-        mine = and_(table.c.key == key, table.c.fence == number, table.c.owner.is_not(None))
-        return (await self._session.connection.execute(update(table).where(mine).values(**values))).rowcount == 1
+        statement = self._session.insert(table).values(key=key, kind=key.partition(":")[0], due_at=due, wake=1)
+        earlier = case((table.c.due_at < due, table.c.due_at), else_=due)
+        await self._session.connection.execute(
+            statement.on_conflict_do_update(index_elements=["key"], set_={"due_at": earlier, "wake": table.c.wake + 1})
+        )
+        if self._session.dialect == "postgresql":
+            await self._session.connection.execute(select(func.pg_notify(CHANNEL, key)))
+
+    async def _hold(self, key: str, fence: int) -> None:
+        # An update and no question: on PostgreSQL it locks the row, so nobody can claim it before we have committed.
+        if not await self._change(key, fence, fence=schema.work.c.fence):
+            raise LeaseLost(f"somebody else works on {key} by now")
+
+    async def _change(self, key: str, claim: int, **values: object) -> bool:
+        mine = and_(*self._is_mine(key, claim))
+        return (await self._session.connection.execute(update(schema.work).where(mine).values(**values))).rowcount == 1
+
+    @staticmethod
+    def _is_mine(key: str, fence: int) -> tuple[ColumnElement[bool], ...]:
+        table = schema.work
+        return table.c.key == key, table.c.fence == fence, table.c.owner.is_not(None)

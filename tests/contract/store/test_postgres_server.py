@@ -14,15 +14,19 @@ def servers() -> set[int]:
 
 async def test_server_is_left_behind() -> None:
     """A server for tests is gone when its block ends, also after a failure in it, and its directory with it."""
-    before = servers()
-    homes = []
-    with pytest.raises(ZeroDivisionError):
+    before, seen = servers(), []
+
+    async def fail() -> None:
         async with PostgresServer() as server:
-            homes.append(server._home)
-            assert servers() - before
+            seen.append((server._home, servers() - before))
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    ((home, running),) = seen
+    assert running
     assert servers() == before
-    assert [home.exists() for home in homes] == [False]
+    assert not home.exists()
 
 
 async def test_server_forgets_its_data_when_it_is_killed() -> None:

@@ -1,0 +1,221 @@
+import asyncio
+
+import pytest
+from sqlalchemy import delete, select, text, update
+
+from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflict
+from escrowd.domain.escrow.events import Disputed, Released
+from escrowd.domain.escrow.history import LogEntry, broken_links
+from escrowd.domain.escrow.status import Status, Who
+from escrowd.store import schema
+from escrowd.store.database import Database
+from escrowd.store.errors import StoreError, UnknownShape
+from escrowd.store.store import SqlStore
+from tests.contract.store.samples import MOST, escrow_id, first_step, keys_ready, life, next_step, store_steps
+
+
+@pytest.fixture
+def store(database: Database) -> SqlStore:
+    return SqlStore(database, "node")
+
+
+async def test_escrow_comes_back_changed(store: SqlStore) -> None:
+    """An escrow is read as it was stored, with the largest amount that there is to the last piconero."""
+    first = first_step()
+    async with store.transaction() as tx:
+        await tx.escrows.add(first)
+    async with store.transaction() as tx:
+        assert await tx.escrows.load(first.after.id) == first.after
+        assert first.after.terms.amount == MOST
+
+
+@pytest.mark.parametrize("status", Status)
+async def test_status_cannot_be_stored(store: SqlStore, status: Status) -> None:
+    """An escrow in any status, with all that is known of it then, is read as it was stored."""
+    steps = life(status)
+    await store_steps(store, steps)
+    async with store.transaction() as tx:
+        assert await tx.escrows.load(escrow_id(1)) == steps[-1].after
+        assert await tx.escrows.with_status(status) == (escrow_id(1),)
+
+
+async def test_second_escrow_of_an_id_is_stored(store: SqlStore) -> None:
+    """An id is given once. Whoever is refused may go on in the same transaction."""
+    async with store.transaction() as tx:
+        await tx.escrows.add(first_step())
+        with pytest.raises(AlreadyStored):
+            await tx.escrows.add(first_step())
+        await tx.escrows.add(first_step(2))
+    async with store.transaction() as tx:
+        assert await tx.escrows.with_status("keying") == (escrow_id(1), escrow_id(2))
+        with pytest.raises(NoSuchEscrow):
+            await tx.escrows.load(escrow_id(3))
+
+
+async def test_half_a_transaction_is_kept(store: SqlStore) -> None:
+    """Where the block of a transaction raises, nothing of it is kept: no escrow, no history, no work."""
+
+    async def fail() -> None:
+        async with store.transaction() as tx:
+            await tx.escrows.add(first_step())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with store.transaction() as tx:
+        assert await tx.escrows.feed() == ()
+        rows = await tx.escrows._session.connection.execute(select(schema.work))
+        assert rows.all() == []
+
+
+async def test_overtaken_step_is_stored(store: SqlStore) -> None:
+    """Of steps that were taken from the same version, one is stored, however many are tried at once."""
+    first = first_step()
+    async with store.transaction() as tx:
+        await tx.escrows.add(first)
+
+    async def save() -> bool:
+        try:
+            async with store.transaction() as tx:
+                await tx.escrows.save(keys_ready(first.after))
+        except VersionConflict:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(*(save() for _ in range(8)))) == [False] * 7 + [True]
+    async with store.transaction() as tx:
+        assert [each.sequence for each in await tx.escrows.log(first.after.id)] == [1, 2]
+
+
+async def test_two_commands_read_the_same_version(store: SqlStore) -> None:
+    """Whoever loads an escrow to change it sees all changes of those who came before, so that none is refused."""
+    await store_steps(store, life(Status.FUNDED))
+
+    async def command() -> None:
+        async with store.transaction() as tx:
+            now = await tx.escrows.load(escrow_id(1), for_update=True)
+            await asyncio.sleep(0.01)
+            event = Disputed() if now.status is Status.FUNDED else Released()
+            await tx.escrows.save(next_step(now, event, Who.BUYER))
+
+    await asyncio.gather(command(), command())
+    async with store.transaction() as tx:
+        assert (await tx.escrows.load(escrow_id(1))).status is Status.PAYING
+
+
+# --- history ---------------------------------------------------------------------------------------------------------
+
+
+async def history(store: SqlStore) -> tuple[LogEntry, ...]:
+    await store_steps(store, life(Status.PAYING))
+    async with store.transaction() as tx:
+        return await tx.escrows.log(escrow_id(1))
+
+
+async def test_history_does_not_hold_together(store: SqlStore) -> None:
+    """Each entry follows from the one before, in the order of the steps, and can be read in parts."""
+    entries = await history(store)
+    assert len(entries) > 5
+    assert broken_links(entries) == ()
+    assert [each.cursor for each in entries] == sorted(each.cursor for each in entries)
+    async with store.transaction() as tx:
+        assert await tx.escrows.log(escrow_id(1), after=2, limit=2) == entries[2:4]
+        assert await tx.escrows.feed(entries[2].cursor) == entries[3:]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE log SET data = '{}'", "DELETE FROM log WHERE sequence = 1"])
+async def test_history_is_rewritten(store: SqlStore, database: Database, statement: str) -> None:
+    """The database itself refuses to change or remove what happened."""
+    entries = await history(store)
+    with pytest.raises(StoreError, match="append-only"):
+        async with database.transaction() as session:
+            await session.connection.execute(text(statement))
+    async with store.transaction() as tx:
+        assert await tx.escrows.log(escrow_id(1)) == entries
+
+
+@pytest.mark.parametrize("tampering", ["flip", "delete", "reorder", "other time", "other speaker"])
+async def test_forged_history_is_believed(store: SqlStore, database: Database, tampering: str) -> None:
+    """Whoever goes around the database's refusal is found out by the chain of hashes."""
+    await history(store)
+    log = schema.log
+    async with database.transaction() as session:
+        run = session.connection.execute
+        await run(
+            text("DROP TRIGGER log_refuses_update" if database.is_sqlite else "DROP TRIGGER log_refuses_changes ON log")
+        )
+        if database.is_sqlite:
+            await run(text("DROP TRIGGER log_refuses_delete"))
+        third = log.c.sequence == 3
+        match tampering:
+            case "flip":
+                await run(update(log).where(third).values(data=text("replace(data, 'e', 'a')")))
+            case "delete":
+                await run(delete(log).where(third))
+            case "reorder":
+                for now, then in ((3, 99), (4, 3), (99, 4)):
+                    await run(update(log).where(log.c.sequence == now).values(sequence=then))
+            case "other time":
+                await run(update(log).where(third).values(at=log.c.at + 1))
+            case _:
+                await run(update(log).where(third).values(who="arbiter"))
+    async with store.transaction() as tx:
+        assert min(broken_links(await tx.escrows.log(escrow_id(1)))) in (3, 4)
+
+
+async def test_feed_passes_a_gap(store: SqlStore) -> None:
+    """Whoever follows the feed from cursor to cursor sees every entry, while many commit in an order of their own."""
+    seen: list[LogEntry] = []
+    done = asyncio.Event()
+
+    async def write(number: int) -> None:
+        async with store.transaction() as tx:
+            await tx.escrows.add(first_step(number))
+            await asyncio.sleep(0.002 * (number % 5))
+
+    async def follow() -> None:
+        while True:
+            last = done.is_set()
+            async with store.transaction() as tx:
+                seen.extend(await tx.escrows.feed(seen[-1].cursor if seen else 0, limit=7))
+            if last and len(seen) >= 40:
+                return
+            await asyncio.sleep(0)
+
+    following = asyncio.create_task(follow())
+    await asyncio.gather(*(write(number) for number in range(40)))
+    done.set()
+    async with asyncio.timeout(20):
+        await following
+    assert sorted(each.escrow for each in seen) == [escrow_id(number) for number in range(40)]
+    assert [each.cursor for each in seen] == sorted({each.cursor for each in seen})
+
+
+# --- effects ---------------------------------------------------------------------------------------------------------
+
+
+async def test_effect_is_forgotten_or_done_twice(store: SqlStore) -> None:
+    """Effects wait in the order of the steps until each is done; noting one as done again changes nothing."""
+    first = first_step()
+    second = keys_ready(first.after)
+    async with store.transaction() as tx:
+        await tx.escrows.add(first)
+        await tx.escrows.save(second)
+        pending = await tx.escrows.pending_effects(first.after.id)
+    assert [each.effect for each in pending] == [*first.effects, *second.effects]
+    assert len(pending) > 1
+    for _ in range(2):
+        async with store.transaction() as tx:
+            await tx.escrows.effect_done(first.after.id, pending[0])
+            assert await tx.escrows.pending_effects(first.after.id) == pending[1:]
+
+
+async def test_unknown_shape_is_guessed(store: SqlStore, database: Database) -> None:
+    """What a stored escrow says in a form that this version does not know is an error, and no escrow."""
+    async with store.transaction() as tx:
+        await tx.escrows.add(first_step())
+    async with database.transaction() as session:
+        await session.connection.execute(update(schema.escrows).values(body='{"id": 1}'))
+    async with store.transaction() as tx:
+        with pytest.raises(UnknownShape):
+            await tx.escrows.load(escrow_id(1))
