@@ -7,7 +7,7 @@ a crash at any point: facts are assessed anew, effects are marked done in the tr
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 
@@ -21,6 +21,9 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.service.ports import Claim, PendingEffect, Store, Transaction
 
 log = structlog.get_logger()
+
+#: Seconds between two looks at a payout that is under way, where no block wakes its escrow.
+PAYOUT_LOOK: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class EscrowAdvance:
             claim.check()
             await self._carry_out(task)
         await self._follow(escrow, claim)
-        return await self._seconds_to_deadline(escrow)
+        return await self._seconds_to_next_look(escrow)
 
     async def _look_at_chain_and_clock(self, escrow: EscrowId, claim: Claim) -> None:
         async with self._fenced(claim) as tx:
@@ -105,14 +108,18 @@ class EscrowAdvance:
                 # What follows from them is done at the next turn, which comes at once.
                 await tx.wake(escrow)
 
-    async def _seconds_to_deadline(self, escrow: EscrowId) -> float | None:
+    async def _seconds_to_next_look(self, escrow: EscrowId) -> float | None:
         async with self._store.transaction() as tx:
+            looks = []
             deadline = (await tx.escrows.load(escrow)).deadline
-            if deadline is None:
-                return None
-            # The running clock is never faster than the wall clock, so this is never too late by much: when it wakes
-            # too early, it looks again.
-            return max(0.0, (deadline.due - (await tx.clock.now()).running) / 1000)
+            if deadline is not None:
+                # The running clock is never faster than the wall clock, so this is never too late by much: when it
+                # wakes too early, it looks again.
+                looks.append(max(0.0, (deadline.due - (await tx.clock.now()).running) / 1000))
+            if any(payout.status.is_open for payout in await tx.payouts.all_of(escrow)):
+                # Late money may be on its way back out of an escrow that has ended, and that no block wakes any more.
+                looks.append(PAYOUT_LOOK)
+            return min(looks, default=None)
 
     @asynccontextmanager
     async def _fenced(self, claim: Claim) -> AsyncIterator[Transaction]:
