@@ -10,6 +10,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.testing.simulation.checks import EXCUSES, check_always
 from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.transactions import MinedOutput, key_image_of
+from escrowd.testing.simulation.watcher import is_looked_for
 from escrowd.testing.simulation.world import Violation, World
 
 #: Rounds of blocks, time and work within which every escrow has to come to its end.
@@ -45,9 +46,9 @@ async def heal(world: World) -> None:
         if all(_is_over(world, each, resumed) for each in world.escrows):
             return
     stuck = [
-        f"{each.id} is {each.status}: {why_not_over(world, each)}"
+        f"{each.id} is {each.status}: {why} ({world.last_error.get(each.id, 'no error')})"
         for each in world.escrows
-        if why_not_over(world, each)
+        if (why := why_not_over(world, each))
     ]
     raise Violation("; ".join(stuck) or "escrows are held, and the operator could do nothing")
 
@@ -74,7 +75,11 @@ def why_not_over(world: World, escrow: Escrow) -> str:
 
 
 def left_behind(world: World, escrow: Escrow) -> list[MinedOutput]:
-    """Return what can be spent now, is worth its fee, and is still there."""
+    """Return what can be spent now, is worth its fee, and is still there.
+
+    What went to an address that nobody was given, and that no watcher looks for, comes to light only when a wallet is
+    asked for another reason.
+    """
     sums: dict[int, list[MinedOutput]] = {}
     best: dict[str, MinedOutput] = {}
     for each in world.chain.mined_of(escrow.id):
@@ -83,7 +88,7 @@ def left_behind(world: World, escrow: Escrow) -> list[MinedOutput]:
         if world.chain.spender_of(image) is None and (rival is None or rival.output.amount < each.output.amount):
             best[image] = each
     for each in best.values():
-        is_worth_it = each.output.amount > WORTH_SENDING
+        is_worth_it = each.output.amount > WORTH_SENDING and is_looked_for(each.output)
         if is_worth_it and each.is_unlocked(world.chain.height, world.now // 1000):
             sums.setdefault(each.output.account, []).append(each)
     return [each for outputs in sums.values() for each in outputs]

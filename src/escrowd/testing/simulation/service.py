@@ -3,22 +3,20 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from escrowd.domain.conflicts import NoSuchEscrow
 from escrowd.domain.escrow.effects import Effect
-from escrowd.domain.escrow.events import Event
-from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
 from escrowd.monero.daemon import MoneroDaemon
-from escrowd.service.advance import EscrowAdvance, Task
+from escrowd.service.advance import EscrowAdvance
 from escrowd.service.funding import FundingCheck
 from escrowd.service.housekeeping import Housekeeping
 from escrowd.service.keying.effect import KeysEffect
 from escrowd.service.keying.keyer import Keyer
 from escrowd.service.orchestrator import EscrowOrchestrator
-from escrowd.service.ports import Claim, WalletSet
+from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.ports import WalletSet
 from escrowd.testing.simulation.addresses import address, view_key
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.daemon import SimulatedDaemon
@@ -42,22 +40,6 @@ class Ground:
     chance: random.Random
 
 
-class Payouts(Protocol):
-    """Who pays out."""
-
-    async def pay(self, task: Task) -> tuple[Event, ...]:
-        """Carry out an order."""
-        ...
-
-    async def return_late(self, task: Task) -> tuple[Event, ...]:
-        """Send late money back."""
-        ...
-
-    async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
-        """Follow what was sent."""
-        ...
-
-
 class SimulatedService:
     """The parts of the real service, put together for one life on one node."""
 
@@ -79,13 +61,10 @@ class SimulatedService:
     async def _height(self) -> int:
         return (await self.daemon.get_info()).height
 
-    def _payouts(self) -> Payouts:
-        return NoPayouts()
-
     def _advance(self) -> EscrowAdvance:
         funding = FundingCheck(self.store, self.sessions, self.daemon)
         housekeeping = Housekeeping(StoredWalletSets(self.store), StoredLanes(self.store), self.sessions)
-        payouts = self._payouts()
+        payouts = PayoutDesk(self.store, self.sessions, self.daemon, PlainSealer(), self._ground.chance.randbytes)
         workshop = SimulatedWorkshop(self._ground.house, self._ground.groups, self.node, self.life)
         keyer = Keyer(workshop, PlainSealer(), self._height, Network.REGTEST)
         keying = KeysEffect(keyer, MemoryKeyingJournal(self.store))
@@ -104,17 +83,6 @@ class SimulatedService:
             },
             payouts,
         )
-
-
-class NoPayouts:
-    async def pay(self, task: Task) -> tuple[Event, ...]:
-        return ()
-
-    async def return_late(self, task: Task) -> tuple[Event, ...]:
-        return ()
-
-    async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
-        return ()
 
 
 class StoredWalletSets:

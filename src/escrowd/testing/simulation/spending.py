@@ -15,13 +15,15 @@ from escrowd.testing.simulation.wallet import Known, SimulatedWallet
 #: Piconero per byte of weight at the lowest priority, and how many times that each priority pays.
 FEE_PER_BYTE: Final = 20_000
 MULTIPLES: Final = (1, 1, 4, 20, 166)
+#: Inputs of the largest transaction that wallet2 was seen to build.
+MOST_INPUTS: Final = 146
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What the chain of a world asks for, and how much one transaction holds."""
+    """What the chain of a world asks for, and how many outputs a wallet sweeps with one transaction."""
 
-    most_inputs: int = 146
+    most_inputs: int = MOST_INPUTS
 
     def fee(self, inputs: int, outputs: int, priority: int) -> int:
         """Return the fee of a transaction, in piconero."""
@@ -61,9 +63,16 @@ class Builder:
         return TransactionSet(self._wallet.name, self._wallet.role, tuple(each for each in built if each is not None))
 
     def transfer(
-        self, recipients: Sequence[Recipient], account: int, priority: int, subtract: Sequence[int]
+        self,
+        recipients: Sequence[Recipient],
+        account: int,
+        indices: Sequence[int],
+        priority: int,
+        subtract: Sequence[int],
     ) -> TransactionSet:
         """Pay the recipients, out of as few outputs of the account as do, and the rest back to the wallet.
+
+        ``indices`` names the addresses of the account that may be emptied; without any, all may.
 
         Raises:
             NotEnoughMoney: it has less than that and the fee.
@@ -71,9 +80,14 @@ class Builder:
 
         """
         wanted = sum(each.amount for each in recipients)
-        usable = sorted(self._usable(account, priority), key=_amount, reverse=True)
+        here = [
+            each
+            for each in self._usable(account, priority)
+            if not indices or each.mined.output.address_index in indices
+        ]
+        usable = sorted(here, key=_amount, reverse=True)
         for count in range(1, len(usable) + 1):
-            if count > self._costs.most_inputs:
+            if count > MOST_INPUTS:
                 raise TransferRefused("transfer", -4, "Transaction would be too large.  try /transfer_split.")
             fee = self._costs.fee(count, max(2, len(recipients) + 1), priority)
             have = sum(map(_amount, usable[:count]))

@@ -205,6 +205,7 @@ class WalletRpc:
         made = self._builder().transfer(
             cast("Sequence[Recipient]", params["destinations"]),
             cast("int", params["account_index"]),
+            cast("Sequence[int]", params.get("subaddr_indices", ())),
             cast("int", params["priority"]),
             cast("Sequence[int]", params.get("subtract_fee_from_outputs", ())) if self._around.is_new else (),
         )

@@ -8,7 +8,7 @@ from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.memory import Memory
 from escrowd.testing.simulation.tables import Lane, Tables, WorkRow
-from escrowd.testing.simulation.transactions import SimulatedTransaction
+from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction
 
 #: Accounts, and addresses in each, that it looks for. What goes beyond, only a wallet finds.
 ACCOUNTS: Final = 2
@@ -104,6 +104,11 @@ class SimulatedWatcher:
             if txid is not None and (pool or height is not None):
                 found.append(Spend(image, txid, height))
         return tuple(found)
+
+
+def is_looked_for(output: ReceivedOutput | SimulatedOutput) -> bool:
+    """Return whether the watcher looks for outputs to such an address of a wallet."""
+    return output.account < ACCOUNTS and output.address_index < INDICES
 
 
 # ---------------------------------------------------------------------------------------------------------------------

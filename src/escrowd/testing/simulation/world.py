@@ -104,6 +104,8 @@ class World:
         #: What the service works on now.
         self.claim: MemoryClaim | None = None
         self.zombie: Zombie | None = None
+        #: What the work for an escrow failed with at last.
+        self.last_error: dict[EscrowId, str] = {}
         #: How many log entries of each escrow were checked.
         self.checked: dict[EscrowId, int] = {}
         self.commands: list[Command] = []
@@ -273,6 +275,7 @@ class World:
             self.tally.errors["LeaseLost"] += 1
         except EscrowdError as error:
             self.tally.errors[type(error).__name__] += 1
+            self.last_error[escrow] = str(error)
             await self._fail(service, claim)
         except BaseException:
             # Whatever comes out of a service that died is its death.
