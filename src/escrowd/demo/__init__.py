@@ -1,1 +1,1 @@
-"""The story of wallet sessions, told by doing it: on this machine alone, with real wallets on a private chain."""
+"""Whole escrows, told by doing them: on this machine alone, with real wallets on a private chain."""

@@ -1,261 +1,200 @@
 """The acts of the story. Each does one thing, checks its own claim, and returns what it saw."""
 
-import statistics
 import time
 from typing import Final
 
-from escrowd.demo.stage import MAX_SESSIONS, Facts, Stage, claim
-from escrowd.domain.identifiers import EscrowId
+from escrowd.demo.stage import DEPTH, Facts, Play, Stage, claim
+from escrowd.domain.escrow.events import (
+    Delivered,
+    Disputed,
+    Refunded,
+    Released,
+    Ruled,
+    SplitAccepted,
+    SplitProposed,
+)
+from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.escrow.terms import FeeRule, Terms
 from escrowd.domain.money import PICONERO_PER_XMR, format_xmr_short
-from escrowd.domain.parties import WalletRole
-from escrowd.testing.chain_cache import BLOCKS
-from escrowd.testing.house import open_sessions
-from escrowd.wallets.errors import ProcessLost
-from escrowd.wallets.process import WalletProcess
-from escrowd.wallets.registry import ProcessRecord
-from escrowd.wallets.running import RunningProcess
-from escrowd.wallets.session import SessionLease
-from escrowd.wallets.settings import AtExit
+from escrowd.domain.networks import Network
+from escrowd.domain.payouts.records import PayoutStatus
+from escrowd.service.orchestrator import EscrowView
 
-#: Piconero that are paid into the first escrow.
-DEPOSIT: Final = 3 * PICONERO_PER_XMR // 2
-#: Blocks until money may be spent.
-DEPTH: Final = 10
-#: How often the balance is looked at.
-LOOKS: Final = 10
-#: The wallets of the sessions that may be open at the same time.
-WALLETS: Final = MAX_SESSIONS * len(WalletRole)
+#: What each escrow is about, in piconero.
+AMOUNT: Final = 3 * PICONERO_PER_XMR // 2
+#: What the operator of the service takes of what the vendor gets.
+FEE_BASIS_POINTS: Final = 250
+#: What the vendor gets of a split, in piconero.
+VENDOR_SHARE: Final = AMOUNT // 3
 
 
 async def start_a_chain(stage: Stage) -> Facts:
-    """Start a private chain, with the wallets of four escrows on disk beside it."""
+    """Start a private chain."""
     stage.says("monerod is starting")
-    await stage.start_chain(escrows=MAX_SESSIONS + 1)
+    await stage.start_chain()
     info = await stage.lab.daemon.get_info()
-    claim(info.height > BLOCKS, f"the chain has {BLOCKS} blocks on top of its first one")
     return {"monerod": info.version, "blocks": str(info.height)}
 
 
-async def open_three_sessions(stage: Stage) -> Facts:
-    """Start the service and open all sessions that may be open: nine real wallets in nine processes."""
-    escrows = stage.house.escrows[:MAX_SESSIONS]
+async def start_the_service(stage: Stage) -> Facts:
+    """Start the service, and beside it three wallets that it does not own."""
+    stage.says("wallets of the buyer, the vendor and the operator are made, outside of the service")
+    await stage.make_outsiders()
+    await stage.start_service()
+    return {"outside_wallets": ", ".join(stage.outsiders), "database": "SQLite, in a directory that goes with the demo"}
+
+
+async def create(stage: Stage) -> Facts:
+    """Make an escrow. Its wallets are made on the spot, or were made ahead of need."""
+    terms = Terms(
+        network=Network.REGTEST,
+        amount=AMOUNT,
+        refund_address=stage.outsiders["buyer"].address,
+        payout_address=stage.outsiders["vendor"].address,
+        fee=FeeRule(FEE_BASIS_POINTS, stage.outsiders["operator"].address),
+        confirmations=DEPTH,
+    )
+    scenario = f"escrow {len(stage.plays) + 1}"
+    if stage.plays:
+        await _until_stocked(stage)
     started = time.monotonic()
-    await stage.start_service(AtExit.LEAVE)
-    await open_sessions(stage.running, escrows)
-    stage.measured.opening = time.monotonic() - started
-    for escrow in escrows:
-        await _claim_two_of_three(stage, escrow)
-    processes = {record.identity for record in stage.holders}
-    claim(len(processes) == WALLETS, f"each of {WALLETS} wallets is open in a process of its own")
-    addresses = {stage.name(escrow).replace(" ", "_"): _short(stage.wallets(escrow).address) for escrow in escrows}
-    return {"wallets": str(len(stage.holders)), "processes": str(len(processes)), **addresses}
+    made = await stage.running.orchestrator.create(terms)
+    seconds = time.monotonic() - started
+    from_stock = made.address is not None
+    stage.plays.append(Play(scenario, made.id, made.address or ""))
+    stage.says("buyer, vendor and arbiter make their keys, and exchange them")
+    view = await stage.until_status(Status.AWAITING_FUNDING)
+    address = view.escrow.address or ""
+    stage.play.address = address
+    return {
+        "id": made.id,
+        "address": address,
+        "amount": _xmr(AMOUNT),
+        "wallets": f"from the stock, {1000 * seconds:.0f} ms" if from_stock else "made on the spot, 2 of 3",
+    }
 
 
-async def pay_a_deposit(stage: Stage) -> Facts:
-    """Pay the first escrow from the funder, mine until the money may be spent, and ask all three wallets."""
-    escrow = stage.house.escrows[0]
-    stage.says("the payer's wallet opens, and pays")
-    txid = await stage.lab.pay(stage.wallets(escrow).address, DEPOSIT)
+async def fund(stage: Stage) -> Facts:
+    """Pay the deposit, see it in the pool, and mine until it is final and a real wallet agrees."""
+    play = stage.play
+    stage.says("the buyer's money leaves")
+    txid = await stage.lab.pay(play.address, AMOUNT)
+    sent = time.monotonic()
+    await stage.until("the deposit is seen in the pool", lambda view: view.escrow.deposit.seen >= AMOUNT)
+    seen = time.monotonic() - sent
     stage.says(f"mining until it is {DEPTH} blocks deep")
     await stage.lab.mine(DEPTH)
-    async with stage.running.manager.lease(escrow) as lease:
-        for role in lease.roles:
-            await _claim_deposit_is_there(lease, role)
-            found = (await lease.wallet(role).get_transfer_by_txid(txid)).transfer
-            claim(
-                (found.amount, found.confirmations) == (DEPOSIT, DEPTH),
-                f"the {role}'s wallet finds the deposit {DEPTH} blocks deep",
-            )
-    return {"txid": txid, "amount": _xmr(DEPOSIT), "depth": f"{DEPTH} blocks", "seen_by": ", ".join(lease.roles)}
-
-
-async def look_at_the_balance(stage: Stage) -> Facts:
-    """Lease the session, verify the wallet and read its balance, several times, without any open or close."""
-    escrow = stage.house.escrows[0]
-    seconds = []
-    for _ in range(LOOKS):
-        started = time.monotonic()
-        async with stage.running.manager.lease(escrow, (WalletRole.ARBITER,)) as lease:
-            await _claim_deposit_is_there(lease, WalletRole.ARBITER)
-        seconds.append(time.monotonic() - started)
-    made = stage.methods_since(stage.act_began)
-    claim(made["get_balance"] == LOOKS, "each look asked the wallet")
-    claim(not made["open_wallet"] + made["close_wallet"], "no look opened or closed a wallet")
-    stage.measured.look = statistics.median(seconds)
+    view = await stage.until_status(Status.FUNDED)
+    play.deposit = view.escrow.deposit.confirmed
+    claim(play.deposit == AMOUNT, "exactly the deposit counts")
     return {
-        "balance": _xmr(DEPOSIT),
-        "median": _milliseconds(stage.measured.look),
-        "slowest": _milliseconds(max(seconds)),
-        "opened": str(made["open_wallet"]),
-        "closed": str(made["close_wallet"]),
+        "txid": txid,
+        "amount": _xmr(AMOUNT),
+        "seen_after": f"{seen:.1f} s, in the pool",
+        "depth": f"{DEPTH} blocks",
     }
 
 
-async def use_one_escrow_too_many(stage: Stage) -> Facts:
-    """Ask for one session more than may be open: the least recently used one makes room, saved."""
-    manager = stage.running.manager
-    before = [info.escrow for info in manager.list_sessions()]
-    victim, kept, newcomer = before[0], before[1:], stage.house.escrows[MAX_SESSIONS]
-    began = time.time()
-    stage.says(f"{stage.name(victim)} makes room")
-    await open_sessions(stage.running, (newcomer,))
-    claim({info.escrow for info in manager.list_sessions()} == {*kept, newcomer}, f"only {victim} was evicted")
-    claim(manager.get_stats().counters.evictions == 1, "one session was evicted")
-    saved = stage.saved_since(began, (victim,))
-    claim(saved == len(WalletRole), f"the wallets of {victim} were saved before they were closed")
-    stage.evicted = victim
+async def deliver(stage: Stage) -> Facts:
+    """Let the vendor say that the goods were delivered."""
+    await stage.says_who(Delivered(), Who.VENDOR)
+    return await _said(stage, "the vendor")
+
+
+async def release(stage: Stage) -> Facts:
+    """Let the buyer release the money."""
+    await stage.says_who(Released(), Who.BUYER)
+    return await _said(stage, "the buyer")
+
+
+async def refund(stage: Stage) -> Facts:
+    """Let the vendor give the money back."""
+    await stage.says_who(Refunded(), Who.VENDOR)
+    return await _said(stage, "the vendor")
+
+
+async def agree_on_a_split(stage: Stage) -> Facts:
+    """Let the buyer offer a split, and the vendor take it."""
+    await stage.says_who(SplitProposed(VENDOR_SHARE), Who.BUYER)
+    await stage.says_who(SplitAccepted(VENDOR_SHARE), Who.VENDOR)
+    return {"vendor_share": _xmr(VENDOR_SHARE), **await _said(stage, "buyer and vendor")}
+
+
+async def dispute(stage: Stage) -> Facts:
+    """Let the buyer ask the arbiter."""
+    await stage.says_who(Disputed("half of it was broken"), Who.BUYER)
+    return await _said(stage, "the buyer")
+
+
+async def rule(stage: Stage) -> Facts:
+    """Let the arbiter divide the money."""
+    await stage.says_who(Ruled(AMOUNT // 2), Who.ARBITER)
+    return {"vendor_share": _xmr(AMOUNT // 2), **await _said(stage, "the arbiter")}
+
+
+async def pay_out(stage: Stage) -> Facts:
+    """Sign with two of three keys, send, and mine until the payout is final."""
+    view = await stage.until("the payout is sent", _is_sent)
+    payout = view.payouts[-1]
+    for one in payout.transactions:
+        stage.play.network_fees += one.network_fee
+        for output in one.outputs:
+            stage.play.paid[output.to] = stage.play.paid.get(output.to, 0) + output.amount
+    stage.says(f"mining until it is {DEPTH} blocks deep")
+    await stage.lab.mine(DEPTH)
+    view = await stage.until("the payout is final", lambda seen: seen.escrow.has_ended)
     return {
-        "evicted": f"{stage.name(victim)}, the least recently used",
-        "saved": f"{saved} wallets",
-        "opened": stage.name(newcomer),
-        "open_now": ", ".join(sorted(stage.name(info.escrow) for info in manager.list_sessions())),
+        "txid": ", ".join(one.txid for one in payout.transactions),
+        **{_name(stage, to): _xmr(amount) for to, amount in stage.play.paid.items()},
+        "network_fee": _xmr(stage.play.network_fees),
+        "status": view.escrow.status,
     }
 
 
-async def kill_a_wallet(stage: Stage) -> Facts:
-    """Kill the process of one wallet; the next lease finds out and opens that one wallet again."""
-    escrow, role = stage.house.escrows[0], WalletRole.VENDOR
-    record = stage.holder(escrow, role)
-    await _kill(record)
-    started = time.monotonic()
-    async with stage.running.manager.lease(escrow) as lease:
-        await _claim_deposit_is_there(lease, role)
-    seconds = time.monotonic() - started
-    opened = stage.methods_since(stage.act_began)["open_wallet"]
-    claim(opened == 1, "the lost wallet was opened again, and no other")
-    claim(stage.holder(escrow, role).identity != record.identity, "it is open in another process")
-    return {
-        "killed": f"the {role}'s wallet of {stage.name(escrow)}, process {_pid(record)}",
-        "repaired_in": f"{seconds:.1f} s, by the next who used it",
-        "opened": f"{opened} wallet",
-        "balance": _xmr(DEPOSIT),
-    }
-
-
-async def swap_a_wallet(stage: Stage) -> Facts:
-    """Open another escrow's wallet in a process of the first one; the next lease does not fall for it."""
-    escrow, role = stage.house.escrows[0], WalletRole.BUYER
-    record = stage.holder(escrow, role)
-    stage.says(f"opening a wallet of {stage.name(stage.evicted)} in process {_pid(record)}")
-    await _open_another_wallet(stage, record)
-    mark = len(stage.calls)
-    stage.says("using the session")
-    started = time.monotonic()
-    async with stage.running.manager.lease(escrow) as lease:
-        await _claim_deposit_is_there(lease, role)
-    seconds = time.monotonic() - started
-    asked = stage.methods_since(mark, record.port)
-    claim(asked.keys() <= {"get_attribute", "get_address"}, f"the wrong wallet was asked only who it is, not {asked}")
-    claim(stage.holder(escrow, role).identity != record.identity, "the right wallet is open in another process")
-    return {
-        "swapped": f"the {role}'s wallet, for one of {stage.name(stage.evicted)}",
-        "asked_of_it": f"only who it is: {', '.join(sorted(asked))}",
-        "mended_in": f"{seconds:.1f} s",
-        "balance": _xmr(DEPOSIT),
-    }
-
-
-async def kill_the_service(stage: Stage) -> Facts:
-    """Restart the service in a process of its own, kill that, and start again: each time the wallets stay open."""
-    stage.says("the service moves to a process of its own")
-    held = {record.identity for record in stage.holders}
-    await stage.stop_service()
-    async with stage.house.service(0) as service:
-        claim({record.identity for record in stage.holders} == held, "the wallets are open when the service is killed")
-        await service.kill()
-    mark = len(stage.calls)
-    stage.says("the next start of the service")
-    started = time.monotonic()
-    await stage.start_service(AtExit.CLOSE)
-    stage.measured.adoption = time.monotonic() - started
-    adopted = sum(len(session.wallets) for session in stage.running.adopted.sessions)
-    async with stage.running.manager.lease(stage.house.escrows[0]) as lease:
-        await _claim_deposit_is_there(lease, WalletRole.BUYER)
-    opened = stage.methods_since(mark)["open_wallet"]
-    claim((adopted, opened) == (WALLETS, 0), f"{WALLETS} wallets are adopted and none is opened")
-    claim({record.identity for record in stage.holders} == held, "the wallets are in the processes they were in")
-    return {
-        "killed": f"the service, process {service.identity.pid}",
-        "next_start": f"{_milliseconds(stage.measured.adoption)} until all sessions were ready",
-        "wallets_adopted": str(adopted),
-        "wallets_opened": str(opened),
-        "balance": _xmr(DEPOSIT),
-    }
+async def prove_from_outside(stage: Stage) -> Facts:
+    """Ask the wallets that the service does not own what they got, and compare to the piconero."""
+    play = stage.play
+    facts: Facts = {}
+    for name, outsider in stage.outsiders.items():
+        got = await stage.received_by(name)
+        claim(got == play.paid.get(outsider.address, 0), f"the {name}'s wallet shows what was paid to it")
+        if got:
+            facts[f"the_{name}s_wallet_shows"] = _xmr(got)
+    paid = sum(play.paid.values()) + play.network_fees
+    claim(paid == play.deposit, "deposit = payouts + network fee, to the piconero")
+    facts["sum"] = f"{_xmr(play.deposit)} paid in = {_xmr(paid)} paid out, network fee included"
+    return facts
 
 
 async def close_everything(stage: Stage) -> Facts:
-    """Stop the service for good and the chain after it: all wallets saved, no process and no record left."""
-    escrows = [info.escrow for info in stage.running.manager.list_sessions()]
-    began = time.time()
-    stage.says("wallets are saved")
-    await stage.stop_service()
-    saved = stage.saved_since(began, escrows)
-    claim(saved == WALLETS, f"all {WALLETS} wallets were saved")
-    left = (*stage.registry.records(), *stage.registry.unknown_processes())
-    claim(not left, "no wallet process and no record of one is left")
-    stage.says("the chain ends")
+    """Stop the service and the chain; nothing is left running."""
+    counters = stage.running.worker.counters
+    escrows = str(len(stage.plays))
     await stage.close()
-    left_running = stage.still_running()
-    claim(not left_running, "no process of this story still runs")
-    return {
-        "wallets_saved": str(saved),
-        "wallet_processes_ended": str(stage.seen),
-        "processes_left": str(len(left_running)),
-    }
+    return {"escrows": escrows, "steps_of_work": str(counters.steps), "failures": str(counters.failures)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _claim_two_of_three(stage: Stage, escrow: EscrowId) -> None:
-    address = stage.wallets(escrow).address
-    async with stage.running.manager.lease(escrow) as lease:
-        for role in lease.roles:
-            claim(await lease.wallet(role).get_address() == address, f"the {role}'s wallet has the escrow's address")
-            status = await lease.wallet(role).is_multisig()
-            claim(
-                (status.ready, status.threshold, status.total) == (True, 2, 3), f"the {role}'s wallet is one of 2-of-3"
-            )
+async def _until_stocked(stage: Stage) -> None:
+    """Let the stock be ready, if it is being filled: making a set ahead is what it is for."""
+    stage.says("the stock is being filled")
+    await stage.stock_is_ready()
 
 
-async def _claim_deposit_is_there(lease: SessionLease, role: WalletRole) -> None:
-    balance = await lease.balance(role)
-    claim(
-        balance.balance == balance.unlocked_balance == DEPOSIT,
-        f"the {role}'s wallet has {_xmr(DEPOSIT)} to spend, "
-        f"not {format_xmr_short(balance.unlocked_balance)} of {_xmr(balance.balance)}",
-    )
+async def _said(stage: Stage, who: str) -> Facts:
+    view = await stage.running.orchestrator.view(stage.play.escrow)
+    return {"by": who, "status": view.escrow.status}
 
 
-async def _kill(record: ProcessRecord) -> None:
-    running = RunningProcess.grip(record.identity) if record.identity else None
-    if running is None:
-        raise ProcessLost(f"wallet process {record.name} ended by itself")
-    await running.kill()
-    running.close()
+def _is_sent(view: EscrowView) -> bool:
+    return bool(view.payouts) and view.payouts[-1].status in (PayoutStatus.BROADCAST, PayoutStatus.CONFIRMED)
 
 
-async def _open_another_wallet(stage: Stage, record: ProcessRecord) -> None:
-    """Open a wallet of the evicted escrow in a process, past the session that the process belongs to."""
-    process = WalletProcess.grip(record, stage.running.pool.around)
-    if process is None:
-        raise ProcessLost(f"wallet process {record.name} ended by itself")
-    other = stage.wallets(stage.evicted).wallets[WalletRole.BUYER]
-    await process.client.open_wallet(other.filename, other.password)
-    process.running.close()
-
-
-def _pid(record: ProcessRecord) -> int:
-    return record.identity.pid if record.identity else 0
-
-
-def _short(address: str) -> str:
-    return f"{address[:10]}...{address[-6:]}"
+def _name(stage: Stage, address: str) -> str:
+    return next((f"to_the_{name}" for name, each in stage.outsiders.items() if each.address == address), address)
 
 
 def _xmr(amount: int) -> str:
     return f"{format_xmr_short(amount)} XMR"
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.1f} ms" if seconds < 0.1 else f"{1000 * seconds:.0f} ms"

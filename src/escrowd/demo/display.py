@@ -1,9 +1,8 @@
 """Shows the story: to people at a terminal, to readers of a log, and to programs."""
 
 import asyncio
-import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TextIO
 
@@ -16,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from escrowd.demo.stage import Facts, Measured
-from escrowd.demo.story import Act, Reporter, Step
+from escrowd.demo.stage import Facts
+from escrowd.demo.story import Act, Reporter, Scenario, Step
 
 #: Seconds between two frames of the live display.
 _REFRESH_INTERVAL: Final = 0.1
+#: Acts whose times are put together at the end.
+_SHOWN: Final = ("create", "fund", "payout")
 #: Columns that the tick and the blank after it take; what belongs to a step is indented so far.
 _INDENT: Final = 2
 
@@ -126,29 +127,35 @@ class Screen(Reporter):
         return Group(heading, _indented(activity))
 
 
-def introduction() -> RenderableType:
+def introduction(scenarios: Sequence[Scenario]) -> RenderableType:
     """Say what is going to happen."""
     return Text.assemble(
         ("escrowd demo", "bold"),
-        ": the life of wallet sessions, on this machine alone\n",
-        ("Real monerod, real 2-of-3 wallets, a private chain. Takes about a minute.\n", "dim"),
+        f": {', '.join(scenarios)}, on this machine alone\n",
+        ("Real monerod, real 2-of-3 wallets, a private chain; its money is worth nothing.\n", "dim"),
     )
 
 
-def conclusion(measured: Measured) -> RenderableType:
-    """Compare what was measured with opening wallets anew for each use, and say where to go next."""
+def conclusion(steps: Sequence[Step]) -> RenderableType:
+    """Say what every escrow took, and where to go next."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Measured just now")
-    table.add_column("wallets opened anew", justify="right")
-    table.add_column("wallet session", justify="right", style="green")
-    opened = _short(statistics.median(measured.opens))
-    table.add_row("one look at a balance", f"{opened} here, often 2 to 3 s", _short(measured.look))
-    table.add_row("nine wallets, after a crash", _short(measured.opening), _short(measured.adoption))
+    for name in ("Seconds", *_SHOWN):
+        table.add_column(name, justify="left" if name == "Seconds" else "right")
+    seconds = {step.name: step.seconds for step in steps}
+    for scenario in Scenario:
+        if f"{scenario}.create" in seconds:
+            table.add_row(scenario, *(f"{seconds[f'{scenario}.{name}']:.1f}" for name in _SHOWN))
     return Group(
         Text(),
         table,
         Text(),
-        Text.assemble("Next: ", ("make test", "bold"), ", ", ("escrowd bench sessions", "bold"), ", docs/sessions.md"),
+        Text.assemble(
+            "Every amount was checked from outside, to the piconero. Next: ",
+            ("make test", "bold"),
+            ", ",
+            ("escrowd bench escrow", "bold"),
+            ", docs/lifecycle.md",
+        ),
     )
 
 
@@ -181,7 +188,3 @@ def _indented(content: RenderableType) -> RenderableType:
 
 def _seconds(seconds: float) -> Text:
     return Text(f"{seconds:.1f} s", style="cyan")
-
-
-def _short(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"

@@ -1,15 +1,22 @@
-"""The story: what happens to wallet sessions in the life of a service, as a list of acts.
-
-The story is data. Who shows it, and how, is a matter of the reporter.
-"""
+"""The story as data: which acts each scenario has. Who shows it, and how, is a matter of the reporter."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Protocol
 
 from escrowd.demo import acts
-from escrowd.demo.stage import Facts, Measured, Stage
+from escrowd.demo.stage import Facts, Stage
+
+
+class Scenario(StrEnum):
+    """How an escrow ends."""
+
+    RELEASE = "release"
+    REFUND = "refund"
+    SPLIT = "split"
+    DISPUTE = "dispute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +38,39 @@ class Step:
     facts: Facts
 
 
-ACTS: Final = (
+_PROLOGUE: Final = (
     Act("chain", "Start a private Monero chain", acts.start_a_chain),
-    Act("sessions", "Open the wallet sessions of three escrows", acts.open_three_sessions),
-    Act("deposit", "Pay a deposit into the first escrow", acts.pay_a_deposit),
-    Act("balance", "Look at the balance ten times, on the open session", acts.look_at_the_balance),
-    Act("capacity", "Use a fourth escrow where three may be open", acts.use_one_escrow_too_many),
-    Act("killed_wallet", "Kill a wallet process with kill -9", acts.kill_a_wallet),
-    Act("swapped_wallet", "Swap a wallet behind the service's back", acts.swap_a_wallet),
-    Act("killed_service", "Kill the service itself with kill -9", acts.kill_the_service),
-    Act("close", "Save and close everything", acts.close_everything),
+    Act("service", "Start the service", acts.start_the_service),
 )
+_EPILOGUE: Final = (Act("close", "Stop everything", acts.close_everything),)
+
+_CREATE: Final = Act("create", "Make a 2-of-3 escrow", acts.create)
+_FUND: Final = Act("fund", "Pay the deposit", acts.fund)
+_DELIVER: Final = Act("deliver", "The vendor delivers", acts.deliver)
+_PAY: Final = Act("payout", "Sign with two of three keys, send, confirm", acts.pay_out)
+_PROVE: Final = Act("proof", "Prove it from outside", acts.prove_from_outside)
+
+#: What is said in each scenario, between the deposit and the payout.
+_WORDS: Final = {
+    Scenario.RELEASE: (_DELIVER, Act("release", "The buyer releases", acts.release)),
+    Scenario.REFUND: (Act("refund", "The vendor gives the money back", acts.refund),),
+    Scenario.SPLIT: (Act("split", "Buyer and vendor agree on a split", acts.agree_on_a_split),),
+    Scenario.DISPUTE: (
+        _DELIVER,
+        Act("dispute", "The buyer disputes", acts.dispute),
+        Act("rule", "The arbiter rules", acts.rule),
+    ),
+}
+
+
+def acts_of(scenarios: Sequence[Scenario]) -> tuple[Act, ...]:
+    """Return the acts of a story with these scenarios, in order. An act of a scenario is named after it."""
+    played = [
+        Act(f"{scenario}.{act.name}", act.title, act.play)
+        for scenario in scenarios
+        for act in (_CREATE, _FUND, *_WORDS[scenario], _PAY, _PROVE)
+    ]
+    return (*_PROLOGUE, *played, *_EPILOGUE)
 
 
 class Reporter(Protocol):
@@ -60,7 +89,7 @@ class Reporter(Protocol):
         ...
 
 
-async def tell(reporter: Reporter) -> Measured:
+async def tell(reporter: Reporter, scenarios: Sequence[Scenario]) -> tuple[Step, ...]:
     """Play all acts, one after the other. At the end nothing runs any more, also when an act fails.
 
     Raises:
@@ -68,12 +97,12 @@ async def tell(reporter: Reporter) -> Measured:
         EscrowdError: something could not be done at all.
 
     """
-    async with Stage(reporter.says) as stage:
-        for act in ACTS:
+    steps = []
+    async with Stage(reporter.says, len(scenarios)) as stage:
+        for act in acts_of(scenarios):
             reporter.begins(act)
-            stage.act_began = len(stage.calls)
             started = time.monotonic()
             facts = await act.play(stage)
-            reporter.ends(Step(act.name, act.title, time.monotonic() - started, facts))
-            stage.note_processes()
-    return stage.measured
+            steps.append(Step(act.name, act.title, time.monotonic() - started, facts))
+            reporter.ends(steps[-1])
+    return tuple(steps)

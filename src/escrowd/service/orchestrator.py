@@ -38,9 +38,16 @@ class EscrowView:
 class EscrowOrchestrator:
     """Makes escrows, takes commands, and shows how things stand."""
 
-    def __init__(self, store: Store, randomness: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(
+        self,
+        store: Store,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
+        on_taken: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._randomness = randomness
+        #: Told when a set of wallets was taken out of the stock.
+        self._on_taken = on_taken
 
     async def create(self, terms: Terms, who: Who = Who.INTEGRATOR) -> Escrow:
         """Begin an escrow. Where the stock has a finished set of wallets, its address is there at once.
@@ -59,7 +66,10 @@ class EscrowOrchestrator:
             taken = await tx.take_stock()
             first = create(taken or self._new_id(moment), terms, who, moment)
             await tx.escrows.add(first)
-            return await _with_keys(tx, first, moment) if taken else first.after
+            made = await _with_keys(tx, first, moment) if taken else first.after
+        if taken:
+            self._on_taken()
+        return made
 
     async def command(self, escrow: EscrowId, event: Event, who: Who) -> Escrow:
         """Take what somebody says about an escrow, and return the escrow as it is then.

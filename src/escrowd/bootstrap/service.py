@@ -1,0 +1,182 @@
+"""Puts together the whole service: database, wallets, watcher, workers, stock, and the door for commands."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from escrowd.bootstrap.adapters import StoredWalletRecords, VaultedWatching, new_escrow_id
+from escrowd.bootstrap.chain import ChainSettings, open_monitor
+from escrowd.bootstrap.wallet_house import RunningHouse, WalletHouse, open_wallet_house
+from escrowd.chain.monitor import BlockchainMonitor
+from escrowd.domain.escrow.effects import Effect
+from escrowd.domain.escrow.events import Event
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.networks import Network
+from escrowd.monero.daemon import MoneroDaemon
+from escrowd.monero.transport import CallObserver, Endpoint
+from escrowd.service.advance import EscrowAdvance, Handler, Task
+from escrowd.service.clock import RunningClock
+from escrowd.service.funding import FundingCheck
+from escrowd.service.housekeeping import Housekeeping
+from escrowd.service.keying.effect import KeysEffect
+from escrowd.service.keying.keyer import Keyer
+from escrowd.service.keying.sets import HostedSets
+from escrowd.service.orchestrator import EscrowOrchestrator
+from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.worker import WorkClaim, Worker, WorkerSettings
+from escrowd.store.database import Database
+from escrowd.store.migrating import migrate
+from escrowd.store.store import SqlKeyingJournal, SqlShelf, SqlStore, SqlWorkQueue
+from escrowd.store.watching import SqlWatchLog
+from escrowd.store.work import ESCROW
+from escrowd.wallets.making import KeepOpen, WalletMaker
+from escrowd.wallets.pool import PoolBounds
+from escrowd.wallets.process import WalletProgram
+from escrowd.wallets.sessions import WalletSessionManager
+from escrowd.wallets.settings import SessionSettings
+from escrowd.wallets.stock import Stock, StockSettings, capacity_of
+from escrowd.wallets.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHouse:
+    """Everything that one node of the service is made of."""
+
+    network: Network
+    program: WalletProgram
+    run_directory: Path
+    database_url: str
+    vault: Vault
+    #: Names this process among others on the same database.
+    node: str = "node-1"
+    sessions: SessionSettings = field(default_factory=SessionSettings)
+    pool: PoolBounds | None = None
+    stock: StockSettings = StockSettings()
+    worker: WorkerSettings = WorkerSettings()
+    chain: ChainSettings = ChainSettings()
+    attached: Sequence[Endpoint] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """The parts of the service while they run."""
+
+    orchestrator: EscrowOrchestrator
+    store: SqlStore
+    database: Database
+    wallets: RunningHouse
+    daemon: MoneroDaemon
+    monitor: BlockchainMonitor
+    stock: Stock
+    worker: Worker
+    metrics: CollectorRegistry
+
+    @property
+    def manager(self) -> WalletSessionManager:
+        """Who lends wallets."""
+        return self.wallets.manager
+
+
+@asynccontextmanager
+async def open_service(house: ServiceHouse, observer: CallObserver | None = None) -> AsyncIterator[RunningService]:
+    """Start the service; at the end of the block it stops: steps in hand are finished, wallets saved.
+
+    Raises:
+        AlreadyInUse: another service runs in this directory.
+        WrongSchema, DatabaseUnavailable: the database is not one that can be used.
+
+    """
+    async with AsyncExitStack() as closers:
+        database = await closers.enter_async_context(Database(house.database_url))
+        await migrate(database)
+        store = SqlStore(database, house.node)
+        wallet_house = WalletHouse(
+            house.program,
+            house.run_directory,
+            house.vault,
+            StoredWalletRecords(store),
+            house.sessions,
+            house.pool,
+            house.attached,
+        )
+        wallets = await closers.enter_async_context(open_wallet_house(wallet_house, observer))
+        watch_log = SqlWatchLog(database, house.vault)
+        monitor = await closers.enter_async_context(open_monitor(house.chain, wallets, watch_log))
+        stock = await closers.enter_async_context(_stock(house, database, wallets))
+        await closers.enter_async_context(RunningClock(store, monitor))
+        keyer = await closers.enter_async_context(_keyer(house, wallets, KeepOpen.ALWAYS))
+        advance = _advance(house, store, wallets, VaultedWatching(monitor, house.vault), keyer, database)
+        worker = await closers.enter_async_context(_worker(house, database, advance))
+        orchestrator = EscrowOrchestrator(store, on_taken=stock.taken)
+        yield RunningService(
+            orchestrator, store, database, wallets, wallets.daemon, monitor, stock, worker, wallets.metrics
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _keyer(house: ServiceHouse, wallets: RunningHouse, keep_open: KeepOpen) -> Keyer:
+    async def height() -> int:
+        return (await wallets.daemon.get_info()).height
+
+    return Keyer(WalletMaker(wallets.opener, wallets.manager, keep_open), house.vault, height, house.network)
+
+
+@asynccontextmanager
+async def _stock(house: ServiceHouse, database: Database, wallets: RunningHouse) -> AsyncIterator[Stock]:
+    async with _keyer(house, wallets, KeepOpen.IF_ROOM) as keyer:
+        stock = Stock(
+            SqlShelf(database, house.node),
+            HostedSets(keyer),
+            partial(capacity_of, wallets.opener, wallets.manager),
+            new_escrow_id,
+            house.stock,
+        )
+        async with stock:
+            yield stock
+
+
+def _advance(  # noqa: PLR0913 - the parts of the service
+    house: ServiceHouse,
+    store: SqlStore,
+    wallets: RunningHouse,
+    watching: VaultedWatching,
+    keyer: Keyer,
+    database: Database,
+) -> EscrowAdvance:
+    desk = PayoutDesk(store, wallets.manager, wallets.daemon, house.vault)
+    funding = FundingCheck(store, wallets.manager, wallets.daemon)
+    housekeeping = Housekeeping(store, watching, wallets.manager)
+    keys = KeysEffect(keyer, SqlKeyingJournal(database, house.node))
+
+    async def return_late(task: Task) -> tuple[Event, ...]:
+        # An address at rest is looked at seldom, and what is sent has to be followed closely.
+        await housekeeping.watch(task)
+        return await desk.return_late(task)
+
+    handlers: dict[Effect, Handler] = {
+        Effect.MAKE_KEYS: keys.make_keys,
+        Effect.WATCH: housekeeping.watch,
+        Effect.VERIFY_FUNDING: funding.verify_funding,
+        Effect.VERIFY_UNFUNDED: funding.verify_unfunded,
+        Effect.PAY: desk.pay,
+        Effect.RETURN_LATE: return_late,
+        Effect.REST: housekeeping.rest,
+        Effect.REMIND_ARBITER: housekeeping.remind_arbiter,
+        Effect.TELL_OPERATOR: housekeeping.tell_operator,
+    }
+    return EscrowAdvance(store, handlers, desk)
+
+
+def _worker(house: ServiceHouse, database: Database, advance: EscrowAdvance) -> Worker:
+    async def carry_out(claim: WorkClaim) -> float | None:
+        return await advance.advance(EscrowId(claim.subject), claim)
+
+    worker = Worker(SqlWorkQueue(database, house.node), {ESCROW: carry_out}, house.worker)
+    database.on_wake(worker.wake)
+    return worker
