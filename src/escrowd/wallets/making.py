@@ -190,6 +190,8 @@ class FreshSet:
             EscrowdError: a wallet process did not answer.
 
         """
+        # In the order of the roles, not in that in which they came to be.
+        self._wallets = {role: self._wallets[role] for role in WalletRole if role in self._wallets}
         records = {role: self._record(wallet, address) for role, wallet in self._wallets.items()}
         await _all_done([_finish(wallet) for wallet in self._wallets.values()])
         with _kept_on_disk():
