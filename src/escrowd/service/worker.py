@@ -48,8 +48,14 @@ class WorkQueue(Protocol):
         """Say that this node lives, and will for so long."""
         ...
 
-    async def claim(self, exclude: frozenset[str], limit: int, seconds: float) -> tuple[ClaimedRow, ...]:
-        """Claim rows that are due and that nobody has, but not those that run here."""
+    async def end(self) -> None:
+        """Say that this node is gone: what is preferably done by it may be done by others at once."""
+        ...
+
+    async def claim(
+        self, exclude: frozenset[str], limit: int, seconds: float, *, kinds: frozenset[str] | None = None
+    ) -> tuple[ClaimedRow, ...]:
+        """Claim rows of these kinds that are due and that nobody has, but not those that run here."""
         ...
 
     async def renew(self, claimed: ClaimedRow, seconds: float) -> bool:
@@ -64,8 +70,10 @@ class WorkQueue(Protocol):
         """Give a claim back after a failure, to be tried again in a while."""
         ...
 
-    async def seconds_to_next(self) -> float | None:
-        """Return in how many seconds the next row is due that nobody has; ``None`` where there is none."""
+    async def seconds_to_next(
+        self, exclude: frozenset[str] = frozenset(), *, kinds: frozenset[str] | None = None
+    ) -> float | None:
+        """Return in how many seconds the next row that we may claim is due; ``None`` where there is none."""
         ...
 
 
@@ -109,6 +117,8 @@ class WorkerSettings:
     lease: float = 30.0
     #: How often the table is looked at when nobody says that something is due.
     poll: float = 1.0
+    #: The pause before a row that is due, and that was not ours to claim a moment ago, is looked at again.
+    shortest_poll: float = 0.02
     #: The first pause after a failure; each further one is twice as long, up to ``longest_pause``.
     first_pause: float = 0.5
     longest_pause: float = 30.0
@@ -144,7 +154,7 @@ class Worker:
         self._stops = False
 
     async def __aenter__(self) -> Self:
-        freed = await self._queue.begin(3 * self._settings.lease)
+        freed = await self._queue.begin(self._settings.lease)
         log.info("worker.started", freed=freed)
         self._tasks = [
             asyncio.create_task(self._look_regularly(), name="worker"),
@@ -166,6 +176,11 @@ class Worker:
         for step in steps:
             step.cancel()
         await asyncio.gather(*steps, return_exceptions=True)
+        try:
+            await self._queue.end()
+        except EscrowdError as trouble:
+            # Others find out by the heartbeat.
+            log.warning("worker.not_signed_off", error=str(trouble))
 
     def wake(self, _key: str = "") -> None:
         """Look at once: something is due."""
@@ -183,28 +198,29 @@ class Worker:
             # Cleared first: what is woken during the look is looked for again.
             self._woken.clear()
             try:
-                claimed = await self._claim()
-                pause = self._settings.poll if not claimed else 0.0
-                if not claimed:
-                    pause = min(pause, await self._queue.seconds_to_next() or pause) or pause
-            except EscrowdError as error:
-                log.error("worker.cannot_claim", error=str(error))
+                pause = await self._look()
+            except Exception as error:  # noqa: BLE001 - whatever fails here, the work is looked for again
+                _tell("worker.cannot_claim", error)
                 pause = self._settings.poll
             if pause:
                 await self._sleep(pause)
 
-    async def _claim(self) -> bool:
+    async def _look(self) -> float:
+        """Claim what is due, and return in how many seconds to look again at the latest."""
         room = self._settings.concurrency - len(self._running)
         if room <= 0:
-            return False
-        asked_at = time.monotonic()
-        rows = await self._queue.claim(frozenset(self._running), room, self._settings.lease)
+            return self._settings.poll  # the end of a step wakes us
+        asked_at, kinds = time.monotonic(), frozenset(self._handlers)
+        rows = await self._queue.claim(frozenset(self._running), room, self._settings.lease, kinds=kinds)
         for row in rows:
             claim = WorkClaim(row, asked_at + self._settings.lease)
             task = asyncio.create_task(self._carry_out(claim), name=f"step {row.key}")
             self._running[row.key] = task
             task.add_done_callback(partial(self._ended, row.key))
-        return bool(rows)
+        if rows:
+            return 0.0
+        due = await self._queue.seconds_to_next(frozenset(self._running), kinds=kinds)
+        return self._settings.poll if due is None else min(self._settings.poll, max(due, self._settings.shortest_poll))
 
     def _ended(self, key: str, _task: asyncio.Task[None]) -> None:
         self._running.pop(key, None)
@@ -221,9 +237,9 @@ class Worker:
         while True:
             await asyncio.sleep(self._settings.lease / 3)
             try:
-                await self._queue.heartbeat(3 * self._settings.lease)
-            except EscrowdError as error:
-                log.error("worker.no_heartbeat", error=str(error))
+                await self._queue.heartbeat(self._settings.lease)
+            except Exception as error:  # noqa: BLE001 - the next one may succeed
+                _tell("worker.no_heartbeat", error)
 
     # --- one step ----------------------------------------------------------------------------------------------------
 
@@ -271,29 +287,50 @@ class Worker:
             claim.deadline = asked_at + lease
 
     async def _give_back(self, claim: WorkClaim, in_seconds: float | None) -> None:
-        try:
-            await self._queue.settle(claim.row, in_seconds)
-        except EscrowdError as error:
-            # The claim runs out by itself, and the row is carried out once more: steps are made for that.
-            log.warning("work.not_settled", key=claim.key, error=str(error))
+        await self._tell_queue(claim, lambda: self._queue.settle(claim.row, in_seconds))
 
     async def _fail(self, claim: WorkClaim, error: Exception) -> None:
         if isinstance(error, EscrowdError):
             log.warning("work.failed", key=claim.key, attempt=claim.row.attempt, error=_described(error))
         else:
             log.error("work.broke", key=claim.key, attempt=claim.row.attempt, exc_info=error)
-        longest = min(self._settings.longest_pause, self._settings.first_pause * 2.0**claim.row.attempt)
-        pause = longest * (0.5 + 0.5 * random.random())  # noqa: S311 - no secret hangs on it
-        try:
-            await self._queue.fail(claim.row, _described(error), pause)
-        except EscrowdError as trouble:
-            log.warning("work.not_settled", key=claim.key, error=str(trouble))
+        pause = self._pause_after(claim.row.attempt) * (0.5 + 0.5 * random.random())  # noqa: S311 - it only spreads load
+        await self._tell_queue(claim, lambda: self._queue.fail(claim.row, _described(error), pause))
+
+    def _pause_after(self, failures: int) -> float:
+        doublings = min(failures, _MOST_DOUBLINGS)
+        return min(self._settings.longest_pause, self._settings.first_pause * 2.0**doublings)
+
+    async def _tell_queue(self, claim: WorkClaim, tell: Callable[[], Awaitable[None]]) -> None:
+        """Say what became of a row, again and again while the claim lasts: else the step would be done once more."""
+        while True:
+            try:
+                await tell()
+            except LeaseLost as error:
+                # Or it was told, and only the answer was lost.
+                log.warning("work.not_settled", key=claim.key, error=str(error))
+            except EscrowdError as error:
+                if time.monotonic() + self._settings.first_pause < claim.deadline:
+                    await asyncio.sleep(self._settings.first_pause)
+                    continue
+                log.warning("work.not_settled", key=claim.key, error=str(error))
+            return
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 _LONGEST_ERROR: Final = 500
+#: More would be too large a number, some day.
+_MOST_DOUBLINGS: Final = 16
 
 
 def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+
+
+def _tell(event: str, error: Exception) -> None:
+    """Log an expected error by its message, and a bug with its traceback."""
+    if isinstance(error, EscrowdError):
+        log.error(event, error=str(error))
+    else:
+        log.error(event, exc_info=error)

@@ -155,10 +155,12 @@ class SqlWorkQueue:
         self._database = database
         self._node = node
 
-    async def claim(self, exclude: frozenset[str], limit: int, seconds: float) -> tuple[ClaimedRow, ...]:
+    async def claim(
+        self, exclude: frozenset[str], limit: int, seconds: float, *, kinds: frozenset[str] | None = None
+    ) -> tuple[ClaimedRow, ...]:
         """Claim rows that are due and that nobody has."""
         async with self._database.transaction() as session:
-            return await WorkTable(session).claim(self._node, exclude, limit, seconds)
+            return await WorkTable(session).claim(self._node, exclude, limit, seconds, kinds=kinds)
 
     async def renew(self, claimed: ClaimedRow, seconds: float) -> bool:
         """Make a claim last longer; return whether it is still ours."""
@@ -187,7 +189,14 @@ class SqlWorkQueue:
         async with self._database.transaction() as session:
             await WorkTable(session).heartbeat(self._node, seconds)
 
-    async def seconds_to_next(self) -> float | None:
-        """Return in how many seconds the next row is due that nobody has."""
+    async def end(self) -> None:
+        """Say that this node lives no more."""
         async with self._database.transaction() as session:
-            return await WorkTable(session).seconds_to_next()
+            await WorkTable(session).sign_off(self._node)
+
+    async def seconds_to_next(
+        self, exclude: frozenset[str] = frozenset(), *, kinds: frozenset[str] | None = None
+    ) -> float | None:
+        """Return in how many seconds the next row that we may claim is due."""
+        async with self._database.reading() as session:
+            return await WorkTable(session).seconds_to_next(self._node, exclude, kinds=kinds)

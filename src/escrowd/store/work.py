@@ -4,11 +4,12 @@ A row says only that somebody has to look, and when. Who claims it gets a number
 before. Whatever is stored for the work is stored under that number; who has been overtaken stores nothing.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, null, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, literal, null, or_, select, text, update
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.identifiers import EscrowId
@@ -51,21 +52,24 @@ class WorkTable:
         self._session.woken.append(key)
         self._session.before_commit(key, partial(self._wake, key, due))
 
-    async def claim(self, owner: str, exclude: frozenset[str], limit: int, seconds: float) -> tuple[ClaimedRow, ...]:
-        """Claim rows that are due and that nobody has, the longest due first.
+    async def claim(
+        self,
+        owner: str,
+        exclude: frozenset[str],
+        limit: int,
+        seconds: float,
+        *,
+        kinds: frozenset[str] | None = None,
+    ) -> tuple[ClaimedRow, ...]:
+        """Claim rows that are due and that nobody has, the longest due first; ``kinds`` is ``None`` for all kinds.
 
         ``exclude`` names rows that run here: an own lease that ran out is not claimed again while its step still runs.
+        A row that is preferably done by another node is claimed only when that no longer lives, and then moves to us.
         """
         table, now = schema.work, await self._session.now()
-        fresh = select(schema.nodes.c.node).where(schema.nodes.c.alive_until > now)
         due = (
             select(table.c.key)
-            .where(
-                table.c.due_at <= now,
-                or_(table.c.owner.is_(None), table.c.lease_until <= now),
-                or_(table.c.affinity.is_(None), table.c.affinity == owner, table.c.affinity.not_in(fresh)),
-                table.c.key.not_in(exclude) if exclude else literal(value=True),
-            )
+            .where(table.c.due_at <= now, *self._claimable(owner, exclude, kinds, now))
             .order_by(table.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -75,10 +79,19 @@ class WorkTable:
         claimed = await self._session.connection.execute(
             update(table)
             .where(table.c.key.in_(select(due.c.key)))
-            .values(owner=owner, lease_until=now + int(1000 * seconds), fence=table.c.fence + 1)
+            .values(
+                owner=owner,
+                lease_until=now + int(1000 * seconds),
+                fence=table.c.fence + 1,
+                affinity=case((table.c.affinity.is_(None), null()), else_=literal(owner)),
+            )
             .returning(table.c.key, table.c.kind, table.c.fence, table.c.wake, table.c.attempt)
         )
         return tuple(ClaimedRow(*row) for row in claimed)
+
+    async def prefer(self, key: str, node: str) -> None:
+        """Let a row be done by this node while it lives: its wallets are open there. Makes the row if need be."""
+        self._session.before_commit(key, partial(self._prefer, key, node))
 
     async def renew(self, key: str, fence: int, seconds: float) -> bool:
         """Make a claim last longer; return whether it is still ours."""
@@ -144,11 +157,18 @@ class WorkTable:
         statement = self._session.insert(schema.nodes).values(node=node, **values)
         await self._session.connection.execute(statement.on_conflict_do_update(index_elements=["node"], set_=values))
 
-    async def seconds_to_next(self) -> float | None:
-        """Return in how many seconds the next row is due that nobody has; ``None`` where there is none."""
+    async def sign_off(self, node: str) -> None:
+        """Say that a node lives no more."""
+        await self._session.connection.execute(delete(schema.nodes).where(schema.nodes.c.node == node))
+
+    async def seconds_to_next(
+        self, owner: str, exclude: frozenset[str] = frozenset(), *, kinds: frozenset[str] | None = None
+    ) -> float | None:
+        """Return in how many seconds the next row that we may claim is due; ``None`` where there is none."""
         table, now = schema.work, await self._session.now()
-        free = or_(table.c.owner.is_(None), table.c.lease_until <= now)
-        query = select(func.min(table.c.due_at)).where(table.c.due_at.is_not(None), free)
+        query = select(func.min(table.c.due_at)).where(
+            table.c.due_at.is_not(None), *self._claimable(owner, exclude, kinds, now)
+        )
         due = (await self._session.connection.execute(query)).scalar_one_or_none()
         return None if due is None else max(0.0, (due - now) / 1000)
 
@@ -170,6 +190,12 @@ class WorkTable:
         if self._session.dialect == "postgresql":
             await self._session.connection.execute(select(func.pg_notify(CHANNEL, key)))
 
+    async def _prefer(self, key: str, node: str) -> None:
+        statement = self._session.insert(schema.work).values(key=key, kind=key.partition(":")[0], affinity=node)
+        await self._session.connection.execute(
+            statement.on_conflict_do_update(index_elements=["key"], set_={"affinity": node})
+        )
+
     async def _hold(self, key: str, fence: int) -> None:
         # An update and no question: on PostgreSQL it locks the row, so nobody can claim it before we have committed.
         if not await self._change(key, fence, fence=schema.work.c.fence):
@@ -178,6 +204,19 @@ class WorkTable:
     async def _change(self, key: str, claim: int, **values: object) -> bool:
         mine = and_(*self._is_mine(key, claim))
         return (await self._session.connection.execute(update(schema.work).where(mine).values(**values))).rowcount == 1
+
+    @staticmethod
+    def _claimable(
+        owner: str, exclude: frozenset[str], kinds: frozenset[str] | None, now: int
+    ) -> Iterator[ColumnElement[bool]]:
+        table = schema.work
+        alive = select(schema.nodes.c.node).where(schema.nodes.c.alive_until > now)
+        yield or_(table.c.owner.is_(None), table.c.lease_until <= now)
+        yield or_(table.c.affinity.is_(None), table.c.affinity == owner, table.c.affinity.not_in(alive))
+        if kinds is not None:
+            yield table.c.kind.in_(kinds)
+        if exclude:
+            yield table.c.key.not_in(exclude)
 
     @staticmethod
     def _is_mine(key: str, fence: int) -> tuple[ColumnElement[bool], ...]:
