@@ -1,10 +1,10 @@
 """A store in memory, with the transactions of a real one: all or nothing, one after the other, fenced by the claim."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from escrowd.domain.conflicts import AlreadyStored, LeaseLost, NoSuchEscrow, PayoutAlreadyOpen, VersionConflict
 from escrowd.domain.escrow.assess import Ledger
@@ -60,13 +60,9 @@ class MemoryStore:
         self._memory = memory
         self._commit = commit
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["MemoryTransaction"]:
+    def transaction(self) -> "MemoryTransaction":
         """Begin a transaction. Where the block raises, nothing of it is kept."""
-        async with self._memory.turn:
-            tx = MemoryTransaction(self._memory.tables.copy(), self._memory.now())
-            yield tx
-            self._commit(lambda: self._apply(tx))
+        return MemoryTransaction(self._memory, self._commit)
 
     async def claim(self, escrow: EscrowId, owner: str) -> MemoryClaim | None:
         """Claim an escrow that is due, unless somebody has it."""
@@ -108,26 +104,41 @@ class MemoryStore:
             due = tx.now + int(in_seconds * 1000)
             tx.tables.work[claim.escrow] = replace(row, owner="", lease_until=0, due=due, attempt=row.attempt + 1)
 
-    def _apply(self, tx: "MemoryTransaction") -> None:
-        for claim in tx.claims:
-            if not _is_held(self._memory.tables, claim):
-                raise LeaseLost(f"somebody else works on {claim.escrow}")
-        self._memory.tables = tx.tables
-        for step in tx.escrows.steps:
-            self._memory.observer(step)
-
 
 class MemoryTransaction:
-    """One transaction over a copy of the tables."""
+    """One transaction: what is changed in the tables stays when the block ends, and goes when it raises."""
 
-    def __init__(self, tables: Tables, now: int) -> None:
-        self.tables = tables
-        self.now = now
-        self.claims: list[MemoryClaim] = []
-        self.escrows = MemoryEscrows(tables, now)
-        self.ledgers = MemoryLedgers(tables)
-        self.payouts = MemoryPayouts(tables)
-        self.clock = MemoryClock(tables, now)
+    def __init__(self, memory: Memory, commit: Callable[[Callable[[], None]], None]) -> None:
+        self._memory = memory
+        self._commit = commit
+        self._is_stored = False
+        self.tables = memory.tables
+        self.now = memory.now()
+        self.escrows = MemoryEscrows(memory.tables, self.now)
+        self.ledgers = MemoryLedgers(memory.tables)
+        self.payouts = MemoryPayouts(memory.tables)
+        self.clock = MemoryClock(memory.tables, self.now)
+
+    async def __aenter__(self) -> Self:
+        await self._memory.turn.acquire()
+        self.tables.begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._commit(self._store)
+        finally:
+            if not self._is_stored:
+                self.tables.roll_back()
+            self._memory.turn.release()
+
+    def _store(self) -> None:
+        self._is_stored = True
+        for step in self.escrows.steps:
+            self._memory.observer(step)
 
     async def take_stock(self) -> EscrowId | None:
         """Take a finished set of wallets, the oldest first."""
@@ -145,12 +156,11 @@ class MemoryTransaction:
         self.tables.wake(escrow, self.now + int(in_seconds * 1000))
 
     async def hold_claim(self, claim: Claim) -> None:
-        """Tie the transaction to a claim. Raises LeaseLost."""
+        """Tie the transaction to a claim, which nobody can take before it ends. Raises LeaseLost."""
         if not isinstance(claim, MemoryClaim):
             raise TypeError("a claim of another store")
         if not _is_held(self.tables, claim):
             raise LeaseLost(f"somebody else works on {claim.escrow}, or it was given back")
-        self.claims.append(claim)
 
 
 class MemoryEscrows:

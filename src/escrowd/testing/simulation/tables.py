@@ -1,8 +1,12 @@
-"""What the in-memory store holds. Everything in the tables is a value, so a copy of the tables is a snapshot."""
+"""What the in-memory store holds: tables of values, which remember how they were when a transaction began."""
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, cast
+from functools import partial
+from typing import TypeVar
+
+from typing_extensions import override
 
 from escrowd.domain.escrow.effects import PendingEffect
 from escrowd.domain.escrow.facts import Escrow
@@ -13,6 +17,9 @@ from escrowd.domain.keying import KeyingRecord
 from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.payouts.records import Attempt, Payout
 from escrowd.domain.wallet_set import WalletSet
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,39 +59,68 @@ class Lane(StrEnum):
     RESTING = "resting"
 
 
-@dataclass(slots=True)
+class Table(dict[KeyT, ValueT]):
+    """Rows by their keys. What they were before each change is noted, to be put back."""
+
+    def __init__(self, undo: "list[Callable[[], None]]") -> None:
+        super().__init__()
+        self._undo = undo
+
+    @override
+    def __setitem__(self, key: KeyT, value: ValueT) -> None:
+        self._note(key)
+        super().__setitem__(key, value)
+
+    @override
+    def __delitem__(self, key: KeyT) -> None:
+        self._note(key)
+        super().__delitem__(key)
+
+    def _note(self, key: KeyT) -> None:
+        if key in self:
+            self._undo.append(partial(super().__setitem__, key, self[key]))
+        else:
+            self._undo.append(partial(super().__delitem__, key))
+
+
 class Tables:
     """All that is stored."""
 
-    escrows: dict[EscrowId, Escrow] = field(default_factory=dict)
-    log: dict[EscrowId, tuple[LogEntry, ...]] = field(default_factory=dict)
-    effects: dict[EscrowId, tuple[PendingEffect, ...]] = field(default_factory=dict)
-    payouts: dict[str, Payout] = field(default_factory=dict)
-    #: The order that each payout carries out.
-    orders: dict[str, int] = field(default_factory=dict)
-    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
-    raw: dict[str, str] = field(default_factory=dict)
-    watched: dict[EscrowId, tuple[ReceivedOutput, ...]] = field(default_factory=dict)
-    from_wallets: dict[EscrowId, tuple[ReceivedOutput, ...]] = field(default_factory=dict)
-    spends: dict[EscrowId, tuple[Spend, ...]] = field(default_factory=dict)
-    key_images: dict[EscrowId, tuple[tuple[str, str], ...]] = field(default_factory=dict)
-    lanes: dict[EscrowId, Lane] = field(default_factory=dict)
-    stock: dict[EscrowId, None] = field(default_factory=dict)
-    wallet_sets: dict[EscrowId, WalletSet] = field(default_factory=dict)
-    keyings: dict[EscrowId, KeyingRecord] = field(default_factory=dict)
-    work: dict[EscrowId, WorkRow] = field(default_factory=dict)
-    #: Number of blocks that the watcher has read, and the time of the last one in seconds since 1970.
-    chain: tuple[int, int] = (0, 0)
-    beats: Beats = Beats()
-    entries: int = 0
+    def __init__(self) -> None:
+        #: How to put back what was changed since :meth:`begin`, the last change last.
+        self._undo: list[Callable[[], None]] = []
+        undo = self._undo
+        self.escrows: Table[EscrowId, Escrow] = Table(undo)
+        self.log: Table[EscrowId, tuple[LogEntry, ...]] = Table(undo)
+        self.effects: Table[EscrowId, tuple[PendingEffect, ...]] = Table(undo)
+        self.payouts: Table[str, Payout] = Table(undo)
+        #: The order that each payout carries out.
+        self.orders: Table[str, int] = Table(undo)
+        self.attempts: Table[tuple[str, int], Attempt] = Table(undo)
+        self.raw: Table[str, str] = Table(undo)
+        self.watched: Table[EscrowId, tuple[ReceivedOutput, ...]] = Table(undo)
+        self.from_wallets: Table[EscrowId, tuple[ReceivedOutput, ...]] = Table(undo)
+        self.spends: Table[EscrowId, tuple[Spend, ...]] = Table(undo)
+        self.key_images: Table[EscrowId, tuple[tuple[str, str], ...]] = Table(undo)
+        self.lanes: Table[EscrowId, Lane] = Table(undo)
+        self.stock: Table[EscrowId, None] = Table(undo)
+        self.wallet_sets: Table[EscrowId, WalletSet] = Table(undo)
+        self.keyings: Table[EscrowId, KeyingRecord] = Table(undo)
+        self.work: Table[EscrowId, WorkRow] = Table(undo)
+        #: Number of blocks that the watcher has read, and the time of the last one in seconds since 1970.
+        self.chain = (0, 0)
+        self.beats = Beats()
+        self.entries = 0
 
-    def copy(self) -> "Tables":
-        """Return the same tables, to be changed without changing these."""
-        return Tables(
-            *cast(
-                "Any", [dict(each) if isinstance(each, dict) else each for each in map(self.__getattribute__, _NAMES)]
-            )
-        )
+    def begin(self) -> None:
+        """Begin a transaction: from now on everything can be put back."""
+        self._undo.clear()
+        self._undo.append(partial(self._put_back, self.chain, self.beats, self.entries))
+
+    def roll_back(self) -> None:
+        """Put everything back as it was at the beginning of the transaction."""
+        while self._undo:
+            self._undo.pop()()
 
     def note(self, step: Step) -> None:
         """Store a step: the escrow, its entries in the log, its effects; and make its work row due."""
@@ -100,6 +136,9 @@ class Tables:
         """Make a work row due no later than this, and count it."""
         row = self.work.get(escrow, WorkRow(None))
         self.work[escrow] = replace(row, due=due if row.due is None else min(row.due, due), wake=row.wake + 1)
+
+    def _put_back(self, chain: tuple[int, int], beats: Beats, entries: int) -> None:
+        self.chain, self.beats, self.entries = chain, beats, entries
 
     def _append(self, step: Step, kind: str) -> None:
         escrow = step.after.id
@@ -119,8 +158,3 @@ class Tables:
             hash="",
         )
         self.log[escrow] = (*entries, replace(entry, hash=chained(entry)))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-_NAMES: Final = tuple(each.name for each in fields(Tables))

@@ -7,7 +7,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.memory import Memory
-from escrowd.testing.simulation.tables import Lane, Tables, WorkRow
+from escrowd.testing.simulation.tables import Lane, Tables
 from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction
 
 #: Accounts, and addresses in each, that it looks for. What goes beyond, only a wallet finds.
@@ -36,17 +36,16 @@ class SimulatedWatcher:
             raise AssertionError("somebody sleeps inside a transaction")
         self._looks += 1
         everywhere = everywhere or self._looks % REST == 0
-        tables = self._memory.tables.copy()
+        tables = self._memory.tables
         fork = self._fork()
         has_new_tip = fork < self._chain.height or tables.chain[0] != self._chain.height
         tables.chain = (self._chain.height, self._chain.tip.time)
         for escrow, lane in tables.lanes.items():
             changed = self._write(tables, escrow, lane, fork, everywhere=everywhere)
             if changed or (has_new_tip and tables.escrows[escrow].counts_blocks):
-                _wake(tables, escrow, self._memory.now())
+                tables.wake(escrow, self._memory.now())
         self._seen_blocks = [block.hash for block in self._chain.blocks]
         self._seen_changes = self._chain.changes
-        self._memory.tables = tables
 
     @property
     def is_behind(self) -> bool:
@@ -118,8 +117,3 @@ FoundT = TypeVar("FoundT", ReceivedOutput, Spend)
 
 def _below(found: tuple[FoundT, ...], fork: int) -> tuple[FoundT, ...]:
     return tuple(each for each in found if each.height is not None and each.height < fork)
-
-
-def _wake(tables: Tables, escrow: EscrowId, now: int) -> None:
-    tables.work.setdefault(escrow, WorkRow(None))
-    tables.wake(escrow, now)

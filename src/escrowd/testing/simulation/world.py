@@ -237,7 +237,8 @@ class World:
             return
         # A node that starts frees its own claims.
         work = self.memory.tables.work
-        work |= {key: replace(row, owner="", lease_until=0) for key, row in work.items() if row.owner == self._owner}
+        for key in [each for each, row in work.items() if row.owner == self._owner]:
+            work[key] = replace(work[key], owner="", lease_until=0)
         self.pass_time(self.chance.choice((1, 40)), is_running=False)
         self._begin_life(self.node)
 
