@@ -119,6 +119,9 @@ class WalletMaker:
 
     async def take_in(self, session: WalletSession) -> None:
         """Lend finished wallets to sessions from now on, or close them, as this maker does."""
+        # So that the next set finds processes that run already. Not sooner: a start keeps a core busy for a second,
+        # and this set would have waited for it.
+        self._opener.pool.refill_soon()
         evicting = self.keep_open is KeepOpen.ALWAYS
         if self.keep_open is not KeepOpen.NEVER and self._manager.admit(session, evicting=evicting):
             return

@@ -75,6 +75,7 @@ class WalletPool:
         self._in_use: set[WalletServer] = set()
         self._quarantine: list[AttachedServer] = []
         self._checking = asyncio.Lock()
+        self._check_soon = asyncio.Event()
         self._start_gate = asyncio.Semaphore(STARTS_AT_ONCE)
         self._starting = 0
         self._started = 0
@@ -166,6 +167,10 @@ class WalletPool:
             # In a thread: the kernel walks the pages of each process, which takes a while for hundreds.
             self._memory_bytes = await asyncio.to_thread(_memory_of, pids)
 
+    def refill_soon(self) -> None:
+        """Fill the reserve up to its minimum without waiting for the next check, as after a moment of great need."""
+        self._check_soon.set()
+
     def stats(self) -> PoolStats:
         """Count the processes."""
         return PoolStats(
@@ -235,7 +240,10 @@ class WalletPool:
                 await self.check_reserve()
             except EscrowdError as error:
                 log.error("pool.check_failed", error=str(error))
-            await asyncio.sleep(self.bounds.check_interval)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.bounds.check_interval):
+                    await self._check_soon.wait()
+            self._check_soon.clear()
 
 
 class StartGuard:

@@ -70,6 +70,18 @@ async def test_backup_brings_another_wallet_back(house: KeyingHouse, escrow: Esc
         assert await balances(workshop, keys) == dict.fromkeys(WalletRole, XMR)
 
 
+async def test_second_set_up_waits_for_processes(house: KeyingHouse, escrow: EscrowId) -> None:
+    """When a set is finished, the reserve of processes is filled up again, long before its regular check."""
+    async with house.open(CLOSING) as workshop:
+        pool = workshop.house.pool
+        await pool.check_reserve()
+        await hosted_keys(house, workshop, escrow)
+        async with asyncio.timeout(pool.bounds.check_interval / 2):
+            while pool.stats().in_reserve < pool.bounds.minimum:
+                await asyncio.sleep(0.01)
+        assert pool.stats().in_use == 3
+
+
 @pytest.mark.parametrize(
     "point", [CrashPoint.K1_CREATED, CrashPoint.K2_PREPARED, CrashPoint.K3_MADE, CrashPoint.K4_EXCHANGED]
 )
