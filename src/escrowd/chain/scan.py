@@ -6,7 +6,7 @@ money, but cannot invent it. Pure, and long: it runs in a thread, and libsodium 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from escrowd.chain.curve import commitment, derivation, eight_times, keccak, public_key, scalar_of, varint, without
@@ -34,6 +34,18 @@ class Prepared:
         # A sender may put in as many as fit. More than there are outputs are of no use to anybody.
         additional = extra.additional_keys[: len(transaction.outputs)] if extra.public_keys else ()
         return cls(transaction, tuple(map(eight_times, extra.public_keys)), tuple(map(eight_times, additional)))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a transaction is: the height of its block, and the global index of each of its outputs."""
+
+    height: int
+    global_indices: tuple[int, ...]
+
+    def of(self, output: ReceivedOutput) -> ReceivedOutput:
+        """Describe an output of the transaction as it is in the chain."""
+        return replace(output, height=self.height, global_index=self.global_indices[output.index])
 
 
 @dataclass(frozen=True, slots=True)

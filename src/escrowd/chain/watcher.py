@@ -1,0 +1,309 @@
+"""Watches addresses in one pass over the chain, and records what it finds together with how far it came."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from escrowd.chain.block_scan import chunk_of, outputs_in, spends_in
+from escrowd.chain.errors import ChainInconsistent, DaemonBehind, WrongChain
+from escrowd.chain.key_images import KeyImages
+from escrowd.chain.pool import Pool
+from escrowd.chain.ports import (
+    KEPT_BLOCK_IDS,
+    BlockId,
+    Cursor,
+    FoundSpend,
+    Lane,
+    PoolFindings,
+    Progress,
+    WatchedAddress,
+    WatchLog,
+)
+from escrowd.chain.roster import Behind, Roster
+from escrowd.chain.scan import Filter, ReferenceFilter
+from escrowd.chain.source import ChainPart, ChainSource, SourceBlock, Tip
+from escrowd.chain.watched_keys import Lookahead, WatchedKeys
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.networks import Network
+from escrowd.monero.errors import BlockRefused
+
+
+@dataclass(frozen=True, slots=True)
+class WatcherSettings:
+    """How the watcher works."""
+
+    network: Network
+    lookahead: Lookahead = field(default_factory=Lookahead)
+    #: Blocks between two looks at the addresses that rest.
+    resting_every: int = 60
+    #: Pairs of a transaction's key and an address that are looked at before what was found is recorded: a second or
+    #: two of work, which a crash would lose.
+    most_pairs: int = 20_000
+
+
+class Watcher:
+    """Watches addresses. One task at a time calls :meth:`advance`; the other methods may be called meanwhile."""
+
+    def __init__(
+        self, source: ChainSource, log: WatchLog, settings: WatcherSettings, kernel: Filter | None = None
+    ) -> None:
+        self._source = source
+        self._log = log
+        self._settings = settings
+        self._kernel = kernel or ReferenceFilter()
+        self._roster = Roster()
+        self._key_images = KeyImages()
+        self._pool = Pool(source, self._kernel, settings.most_pairs)
+        self._cursor: Cursor | None = None
+        #: Blocks that were fetched and not looked through yet.
+        self._ahead: tuple[SourceBlock, ...] = ()
+        #: Spends from before their key images were known, which are not recorded yet.
+        self._late_spends: list[FoundSpend] = []
+        self._recorded_pool: PoolFindings | None = None
+        self._is_loaded = False
+        # What is recorded and what is in memory change together.
+        self._writing = asyncio.Lock()
+
+    # --- whom it watches ----------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Take up the work where it was recorded last. Nothing is done where it was loaded already."""
+        if self._is_loaded:
+            return
+        state = await self._log.load()
+        keys = await asyncio.to_thread(lambda: [self._keys_of(each) for each in state.addresses])
+        for address, its_keys in zip(state.addresses, keys, strict=True):
+            self._roster.put(address, its_keys)
+        self._cursor = state.cursor
+        self._is_loaded = True
+
+    async def add(self, address: WatchedAddress) -> None:
+        """Watch an address closely from its first block on. Adding it again wakes one that rests.
+
+        Raises:
+            InvalidAddress: it is no address of this network.
+            WrongViewKey: the view key is not that of the address.
+
+        """
+        await self.load()
+        keys = await asyncio.to_thread(self._keys_of, address)
+        async with self._writing:
+            known = self._roster.get(address.escrow)
+            if known is not None and known.address == address.address:
+                if known.lane is Lane.ACTIVE:
+                    return
+                address = replace(known, lane=Lane.ACTIVE)
+            else:
+                address = replace(address, lane=Lane.ACTIVE, scanned=address.from_height)
+            await self._log.keep(address)
+            self._roster.put(address, keys)
+
+    async def rest(self, escrow: EscrowId) -> None:
+        """Go on watching the address of an escrow, but at leisure. Nothing is done where it is not watched."""
+        await self.load()
+        async with self._writing:
+            known = self._roster.get(escrow)
+            if known is None or known.lane is Lane.RESTING:
+                return
+            scanned = known.scanned
+            if scanned is None:
+                scanned = known.from_height if self._cursor is None else self._cursor.height
+            address = replace(known, lane=Lane.RESTING, scanned=scanned)
+            await self._log.keep(address)
+            self._roster.put(address, self._roster.keys_of(escrow))
+
+    async def remove(self, escrow: EscrowId) -> None:
+        """Watch the address of an escrow no more."""
+        await self.load()
+        async with self._writing:
+            await self._log.forget(escrow)
+            self._roster.remove(escrow)
+
+    def count(self, lane: Lane) -> int:
+        """Count the watched addresses of a lane."""
+        return self._roster.count(lane)
+
+    # --- how far it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """How far it looked through the chain; ``None`` before the first look."""
+        return self._cursor
+
+    @property
+    def has_more(self) -> bool:
+        """Whether it knows of work that need not wait for the next block."""
+        if self._cursor is None or self._ahead or self._pool.has_more:
+            return True
+        return self._roster.behind(self._cursor.height, self._settings.resting_every) is not None
+
+    # --- the work -----------------------------------------------------------------------------------------------------
+
+    async def advance(self) -> Tip:
+        """Take one step: look at pool and chain, record what is new, and let who is behind catch up a little.
+
+        Returns what the daemon says of its chain.
+
+        Raises:
+            WrongChain: the daemon follows another chain. Nothing was recorded.
+            DaemonBehind: the daemon has not read so far. Nothing was recorded.
+            EscrowdError: the daemon or the log failed; the next call goes on from what was recorded.
+
+        """
+        await self.load()
+        self._late_spends += self._key_images.learn(await self._log.key_images(self._key_images.last))
+        # The pool first: what leaves it after that is in a block that is read below.
+        txids = await self._source.pool_ids()
+        tip = await self._source.tip()
+        cursor = self._cursor or await self._begin(tip)
+        split = await self._fetch(cursor, tip)
+        if split is not None:
+            cursor = split.cut(cursor)
+            self._key_images.roll_back(split.height)
+            txids = await self._source.pool_ids()  # what was in the blocks is there again
+        await self._look(cursor, split, txids, tip)
+        await self._catch_up()
+        return tip
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _keys_of(self, address: WatchedAddress) -> WatchedKeys:
+        return WatchedKeys.of(address, self._settings.network, self._settings.lookahead)
+
+    async def _begin(self, tip: Tip) -> Cursor:
+        """Start a little below the end of the chain. Who was there before catches up with a cursor of its own."""
+        genesis = await self._source.genesis()
+        if tip.height == 1:
+            return Cursor(1, 0, genesis, (BlockId(0, genesis),))
+        part = await self._source.from_height(max(1, tip.height - KEPT_BLOCK_IDS))
+        if not part.blocks:
+            raise ChainInconsistent("no blocks came, and there are some")
+        self._ahead = part.blocks
+        first = part.blocks[0]
+        return Cursor(first.height, 0, genesis, (BlockId(first.height - 1, first.header.previous_id),))
+
+    async def _fetch(self, cursor: Cursor, tip: Tip) -> "_Split | None":
+        """Have the blocks at hand that follow the cursor; say where the chain parts from what was seen before."""
+        last = cursor.block_ids[-1].hash
+        if self._ahead and self._ahead[0].header.previous_id == last:
+            return None
+        self._ahead = ()
+        if tip.hash == last:
+            return None
+        if tip.height <= cursor.block_ids[0].height:
+            raise DaemonBehind(f"the daemon has {tip.height} blocks, and {cursor.height} were looked through before")
+        part = await self._after(cursor)
+        if not part.blocks:
+            return None
+        first = part.blocks[0]
+        if first.id not in cursor.block_ids:
+            raise WrongChain(f"the daemon has none of the last {len(cursor.block_ids)} blocks that were seen before")
+        self._ahead = part.blocks[1:]
+        return None if first.height + 1 == cursor.height else _Split(first.height + 1, first.header.time)
+
+    async def _after(self, cursor: Cursor) -> ChainPart:
+        ids = [each.hash for each in reversed(cursor.block_ids)]
+        if cursor.block_ids[0].height != 0:
+            ids.append(cursor.genesis)
+        try:
+            return await self._source.after(ids)
+        except BlockRefused as error:
+            if await self._source.genesis() != cursor.genesis:
+                raise WrongChain("the chain of the daemon has another first block") from error
+            raise
+
+    async def _look(self, cursor: Cursor, split: "_Split | None", txids: Collection[str], tip: Tip) -> None:
+        """Look through the next blocks, and through the pool where these are the last ones; record all of it."""
+        addresses, joining = self._roster.in_step(cursor.height), self._roster.joining(cursor.height)
+        chunk = chunk_of(self._ahead, len(addresses), self._settings.most_pairs)
+        outputs = await asyncio.to_thread(outputs_in, chunk, addresses, self._kernel, self._pool)
+        moved = _moved(cursor, chunk)
+        pool = await self._look_at_pool(txids) if moved.height >= tip.height else None
+        late_spends = tuple(self._late_spends)
+        await self._record(
+            Progress(
+                rollback=None if split is None else split.height,
+                outputs=outputs,
+                spends=(*late_spends, *spends_in(chunk, self._key_images)),
+                pool=pool,
+                cursor=None if moved == self._cursor else moved,
+                scanned=joining,
+            )
+        )
+        del self._late_spends[: len(late_spends)]
+        self._ahead = self._ahead[len(chunk) :]
+        mined = [(transaction, place.height) for block in chunk for transaction, place in block.transactions]
+        self._key_images.note(mined, moved.height)
+
+    async def _look_at_pool(self, txids: Collection[str]) -> PoolFindings | None:
+        """Return what is in the pool, if that is not what was recorded last."""
+        await self._pool.update(txids, self._roster.active())
+        findings = self._pool.findings(self._key_images)
+        return None if findings == self._recorded_pool or not self._pool.is_known else findings
+
+    async def _catch_up(self) -> None:
+        """Look through some blocks for addresses that have a cursor of their own."""
+        behind = None
+        if self._cursor is not None and not self._ahead:
+            behind = self._roster.behind(self._cursor.height, self._settings.resting_every)
+        if behind is None or self._cursor is None:
+            return
+        blocks = await self._blocks_of(behind, self._cursor)
+        chunk = chunk_of(blocks, len(behind.keys), self._settings.most_pairs)
+        outputs = await asyncio.to_thread(outputs_in, chunk, behind.keys, self._kernel)
+        scanned = behind.start + len(chunk)
+        await self._record(Progress(outputs=outputs, scanned={each.escrow: scanned for each in behind.keys}))
+
+    async def _blocks_of(self, behind: Behind, cursor: Cursor) -> tuple[SourceBlock, ...]:
+        """Fetch the blocks that are to be caught up with, and see that they are of the chain that is known."""
+        if behind.start >= behind.end:
+            return ()
+        part = await self._source.from_height(behind.start)
+        blocks = tuple(each for each in part.blocks if each.height < behind.end)
+        known = {each.height: each.hash for each in cursor.block_ids}
+        if not blocks or blocks[0].height != behind.start:
+            raise ChainInconsistent("other blocks came than those that were asked for")
+        if any(known.get(each.height, each.header.id) != each.header.id for each in blocks):
+            raise ChainInconsistent("the chain changed while addresses caught up with it")
+        return blocks
+
+    async def _record(self, progress: Progress) -> None:
+        """Record progress, and take it over into memory only then. It may be recorded twice, never not at all."""
+        async with self._writing:
+            # An address may have been put to rest or removed while blocks were looked through for it.
+            scanned = {
+                escrow: height
+                for escrow, height in progress.scanned.items()
+                if (known := self._roster.get(escrow)) and (height is not None or known.lane is Lane.ACTIVE)
+            }
+            progress = replace(progress, scanned=scanned)
+            if progress == Progress():
+                return
+            await self._log.record(progress)
+            self._roster.apply(scanned, progress.rollback)
+            self._cursor = progress.cursor or self._cursor
+            self._recorded_pool = progress.pool or self._recorded_pool
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Where the chain parts from what was seen before: the first height that is not the same."""
+
+    height: int
+    #: Time of the last block that is.
+    time: int
+
+    def cut(self, cursor: Cursor) -> Cursor:
+        """Return the cursor as it was before the blocks that are gone."""
+        kept = tuple(each for each in cursor.block_ids if each.height < self.height)
+        return Cursor(self.height, self.time, cursor.genesis, kept)
+
+
+def _moved(cursor: Cursor, blocks: Sequence[SourceBlock]) -> Cursor:
+    if not blocks:
+        return cursor
+    ids = (*cursor.block_ids, *(each.id for each in blocks))[-KEPT_BLOCK_IDS:]
+    return Cursor(blocks[-1].height + 1, blocks[-1].header.time, cursor.genesis, ids)
