@@ -34,6 +34,10 @@ class KeysEffect:
         """
         escrow = task.escrow
         if escrow.status is not Status.KEYING:
+            # An escrow that ended without an address will never have one. Any other has its keys already, perhaps from
+            # the stock, whose set-ups stand in no journal.
+            if escrow.address is None:
+                await self._keyer.give_up(escrow.id)
             return ()
         outcome = await self._keyer.advance(Job(escrow.id, escrow.terms.custody, self._journal, task.claim.check))
         if isinstance(outcome, Ask):

@@ -1,5 +1,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 import pytest
@@ -7,14 +8,16 @@ from typing_extensions import override
 
 from escrowd.domain.address import MoneroAddress
 from escrowd.domain.errors import EscrowdError
+from escrowd.domain.escrow.terms import Custody, all_hosted
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.keying import HostedKey
+from escrowd.domain.keying import HostedKey, KeyingRound, MessageKey, Report, transcript, write_report
 from escrowd.domain.networks import AddressKind, Network
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.monero.methods import Method
 from escrowd.monero.wallet import MoneroClient
 from escrowd.service.keying.keyer import Keyer
+from escrowd.service.keying.messages import MessageDesk
 from escrowd.testing.keying import KeySets, MemoryKeyingJournal
 from escrowd.wallets.vault import Vault
 from tests.unit.domain.test_keying import VIEW_KEY, VIEW_POINT, key_pair
@@ -146,3 +149,31 @@ def start(workshop: FakeWorkshop, vault: Vault) -> Callable[[], Keyer]:
         return 1000
 
     return lambda: Keyer(workshop, vault, height, Network.REGTEST)
+
+
+OWN_BUYER = MappingProxyType({**all_hosted(), WalletRole.BUYER: Custody.OWN})
+
+
+class Outsider:
+    """Sends messages by hand."""
+
+    def __init__(self, journal: NotedJournal, vault: Vault) -> None:
+        self.journal = journal
+        self.desk = MessageDesk(vault)
+
+    async def say(self, each: KeyingRound, message: Secret) -> bool:
+        number = self.journal.records[ESCROW].number
+        key: MessageKey = (each, WalletRole.BUYER)
+        return await self.desk.take(self.journal, ESCROW, OWN_BUYER, number, key, message)
+
+    async def report(self, **changes: str) -> None:
+        attempt = await self.desk.look(self.journal, ESCROW)
+        theirs = attempt.messages[KeyingRound.EXCHANGE_2, WalletRole.VENDOR].reveal()
+        address = changes.get("address", theirs.split('"')[3])
+        made = Report(address, Secret(VIEW_KEY), transcript(attempt))
+        await self.say(KeyingRound.EXCHANGE_2, write_report(made))
+
+
+@pytest.fixture
+def outsider(journal: NotedJournal, vault: Vault) -> Outsider:
+    return Outsider(journal, vault)

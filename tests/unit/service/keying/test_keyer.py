@@ -1,27 +1,23 @@
 import asyncio
 from collections.abc import Callable
-from types import MappingProxyType
 
 import pytest
 
 from escrowd.domain.errors import EscrowdError
-from escrowd.domain.escrow.terms import Custody, all_hosted
-from escrowd.domain.keying import Ask, KeyingRound, KeysDisagree, KeySet, MessageKey, Report, transcript, write_report
+from escrowd.domain.escrow.terms import all_hosted
+from escrowd.domain.keying import Ask, KeyingRound, KeysDisagree, KeySet
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.monero.errors import MultisigRefused
 from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.service.keying.keyer import MOST_ATTEMPTS, Job, Keyer, TooManyAttempts
-from escrowd.service.keying.messages import MessageDesk
 from escrowd.wallets.errors import PoolExhausted
-from escrowd.wallets.vault import Vault
 from tests.unit.domain.test_keying import ADDRESS, VIEW_KEY
-from tests.unit.service.keying.conftest import ESCROW, FakeWorkshop, NotedJournal
+from tests.unit.service.keying.conftest import ESCROW, OWN_BUYER, FakeWorkshop, NotedJournal, Outsider
 
 Starting = Callable[[], Keyer]
 
 KEYING_POINTS = [point for point in CrashPoint if point.startswith("K")]
-OWN_BUYER = MappingProxyType({**all_hosted(), WalletRole.BUYER: Custody.OWN})
 
 
 class KilledError(BaseException):
@@ -161,31 +157,6 @@ async def test_full_pool_begins_a_new_attempt(start: Starting, journal: NotedJou
 
 
 # --- parties outside -------------------------------------------------------------------------------------------------
-
-
-class Outsider:
-    """Sends messages by hand."""
-
-    def __init__(self, journal: NotedJournal, vault: Vault) -> None:
-        self.journal = journal
-        self.desk = MessageDesk(vault)
-
-    async def say(self, each: KeyingRound, message: Secret) -> bool:
-        number = self.journal.records[ESCROW].number
-        key: MessageKey = (each, WalletRole.BUYER)
-        return await self.desk.take(self.journal, ESCROW, OWN_BUYER, number, key, message)
-
-    async def report(self, **changes: str) -> None:
-        attempt = await self.desk.look(self.journal, ESCROW)
-        theirs = attempt.messages[KeyingRound.EXCHANGE_2, WalletRole.VENDOR].reveal()
-        address = changes.get("address", theirs.split('"')[3])
-        made = Report(address, Secret(VIEW_KEY), transcript(attempt))
-        await self.say(KeyingRound.EXCHANGE_2, write_report(made))
-
-
-@pytest.fixture
-def outsider(journal: NotedJournal, vault: Vault) -> Outsider:
-    return Outsider(journal, vault)
 
 
 async def rounds_until_the_report(keyer: Keyer, outsider: Outsider, job: Job) -> None:
