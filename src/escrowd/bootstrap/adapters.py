@@ -2,12 +2,13 @@
 
 import secrets
 import time
+from dataclasses import dataclass
 
 from escrowd.chain.monitor import BlockchainMonitor
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.keying import view_key_purpose
+from escrowd.domain.secret import Secret
 from escrowd.domain.wallet_set import WalletSet
-from escrowd.domain.watching import Lane, WatchedAddress
 from escrowd.store.store import SqlStore
 from escrowd.wallets.errors import UnknownEscrow
 from escrowd.wallets.records import WalletRecord
@@ -30,6 +31,15 @@ class StoredWalletRecords:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class UnsealedWallets:
+    """What the monitor needs to watch an address."""
+
+    escrow: EscrowId
+    address: str
+    view_key: Secret
+
+
 class VaultedWatching:
     """Gives addresses to the monitor, their view keys unsealed. As :class:`escrowd.service.housekeeping.Watching`."""
 
@@ -40,11 +50,11 @@ class VaultedWatching:
     async def watch(self, wallets: WalletSet, from_height: int) -> None:
         """Look for payments to the address at every block, from this height on."""
         view_key = self._vault.unseal(wallets.sealed_view_key, view_key_purpose(wallets.escrow))
-        await self._monitor.add(WatchedAddress(wallets.escrow, wallets.address, view_key, from_height))
+        await self._monitor.watch(UnsealedWallets(wallets.escrow, wallets.address, view_key), from_height)
 
     async def rest(self, escrow: EscrowId) -> None:
         """Go on looking for payments to the address, but at leisure."""
-        await self._monitor.move(escrow, Lane.RESTING)
+        await self._monitor.rest(escrow)
 
 
 def new_escrow_id() -> EscrowId:

@@ -1,11 +1,41 @@
-"""Puts together the watcher of the chain."""
+"""Puts together the watcher of the chain and the monitor over it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from escrowd.bootstrap.wallet_house import RunningHouse
+from escrowd.chain.metrics import ChainCollector
+from escrowd.chain.monitor import BlockchainMonitor, Fallback, MonitorSettings
+from escrowd.chain.source import ChainSource
+from escrowd.chain.watched_keys import Lookahead
+from escrowd.chain.watcher import Watcher, WatcherSettings
+from escrowd.domain.networks import Network
+from escrowd.monero.block_feed import block_feed
+from escrowd.service.funding import WalletLook
+from escrowd.store.watching import SqlWatchLog
 
 
 @dataclass(frozen=True, slots=True)
 class ChainSettings:
-    """How the chain is watched. Times are seconds."""
+    """How the chain is watched."""
 
-    #: How often daemon and pool are asked for news.
-    poll_interval: float = 0.5
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    #: Which addresses of a wallet are looked for besides the one that is given out.
+    lookahead: Lookahead = field(default_factory=Lookahead)
+    #: Blocks between two looks at the addresses of escrows that have ended.
+    resting_every: int = 60
+
+
+def monitor_of(
+    settings: ChainSettings, network: Network, wallets: RunningHouse, watch_log: SqlWatchLog
+) -> BlockchainMonitor:
+    """Make the monitor. Enter it with ``async with``, and it looks."""
+    feed = block_feed(wallets.connections, wallets.daemon_endpoint)
+    watcher = Watcher(
+        ChainSource(wallets.daemon, feed),
+        watch_log,
+        WatcherSettings(network, settings.lookahead, settings.resting_every),
+    )
+    fallback = Fallback(WalletLook(wallets.manager), watch_log)
+    monitor = BlockchainMonitor(watcher, watch_log, settings.monitor, fallback)
+    wallets.metrics.register(ChainCollector(lambda: monitor.health, monitor.counters))
+    return monitor

@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from escrowd.bootstrap.adapters import StoredWalletRecords, VaultedWatching, new_escrow_id
-from escrowd.bootstrap.chain import ChainSettings, open_monitor
+from escrowd.bootstrap.chain import ChainSettings, monitor_of
 from escrowd.bootstrap.wallet_house import RunningHouse, WalletHouse, open_wallet_house
 from escrowd.chain.monitor import BlockchainMonitor
 from escrowd.domain.escrow.effects import Effect
@@ -55,9 +55,9 @@ class ServiceHouse:
     node: str = "node-1"
     sessions: SessionSettings = field(default_factory=SessionSettings)
     pool: PoolBounds | None = None
-    stock: StockSettings = StockSettings()
-    worker: WorkerSettings = WorkerSettings()
-    chain: ChainSettings = ChainSettings()
+    stock: StockSettings = field(default_factory=StockSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    chain: ChainSettings = field(default_factory=ChainSettings)
     attached: Sequence[Endpoint] = ()
 
 
@@ -105,7 +105,7 @@ async def open_service(house: ServiceHouse, observer: CallObserver | None = None
         )
         wallets = await closers.enter_async_context(open_wallet_house(wallet_house, observer))
         watch_log = SqlWatchLog(database, house.vault)
-        monitor = await closers.enter_async_context(open_monitor(house.chain, wallets, watch_log))
+        monitor = await closers.enter_async_context(monitor_of(house.chain, house.network, wallets, watch_log))
         stock = await closers.enter_async_context(_stock(house, database, wallets))
         await closers.enter_async_context(RunningClock(store, monitor))
         keyer = await closers.enter_async_context(_keyer(house, wallets, KeepOpen.ALWAYS))
@@ -141,7 +141,7 @@ async def _stock(house: ServiceHouse, database: Database, wallets: RunningHouse)
             yield stock
 
 
-def _advance(  # noqa: PLR0913 - the parts of the service
+def _advance(
     house: ServiceHouse,
     store: SqlStore,
     wallets: RunningHouse,

@@ -49,6 +49,9 @@ class RunningHouse:
     daemon: MoneroDaemon
     adopted: Adopted
     metrics: CollectorRegistry
+    #: For further clients of the same servers.
+    connections: Connections
+    daemon_endpoint: Endpoint
 
 
 class DaemonTip(TipSource):
@@ -79,12 +82,13 @@ async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = 
     with registry.owned():
         async with Connections(_all(observers)) as connections:
             around = Surroundings(connections, registry, house.vault)
-            daemon = daemon_client(connections, Endpoint(house.program.daemon_host, house.program.daemon_port))
+            endpoint = Endpoint(house.program.daemon_host, house.program.daemon_port)
+            daemon = daemon_client(connections, endpoint)
             pool = WalletPool(
                 house.program,
                 around,
                 house.pool or PoolBounds(maximum=3 * house.sessions.max_sessions + 6),
-                [AttachedServer.at(connections, endpoint) for endpoint in house.attached],
+                [AttachedServer.at(connections, each) for each in house.attached],
             )
             adopted = await adopt(pool, house.records)
             async with pool:
@@ -92,7 +96,7 @@ async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = 
                 async with WalletSessionManager(opener, DaemonTip(daemon), house.sessions) as manager:
                     manager.adopt(adopted.sessions)
                     metrics.register(SessionCollector(manager.get_stats, pool.stats))
-                    yield RunningHouse(manager, opener, pool, daemon, adopted, metrics)
+                    yield RunningHouse(manager, opener, pool, daemon, adopted, metrics, connections, endpoint)
 
 
 def raise_open_files_limit() -> None:

@@ -18,6 +18,7 @@ from escrowd.domain.escrow.facts import Escrow, Moment
 from escrowd.domain.escrow.machine import due_event, is_allowed, step
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.identifiers import EscrowId
+from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.ports import Claim, PendingEffect, Store, Transaction
 
 log = structlog.get_logger()
@@ -77,10 +78,15 @@ class EscrowAdvance:
         async with self._fenced(claim) as tx:
             before = await tx.escrows.load(escrow, for_update=True)
             moment = await tx.clock.now()
-            after = await apply(tx, before, assess(before, await tx.ledgers.ledger(escrow)), Who.CHAIN, moment)
+            seen = assess(before, await tx.ledgers.ledger(escrow))
+            after = await apply(tx, before, seen, Who.CHAIN, moment)
+            if seen:
+                crash_point(CrashPoint.F1_SEEN)
             due = due_event(after, moment.running)
             if due is not None:
                 await apply(tx, after, (due,), Who.CLOCK, moment)
+        if seen:
+            crash_point(CrashPoint.F2_CREDITED)
 
     async def _next_task(self, escrow: EscrowId, claim: Claim) -> Task | None:
         async with self._store.transaction() as tx:
@@ -95,6 +101,8 @@ class EscrowAdvance:
             now = await tx.escrows.load(task.escrow.id, for_update=True)
             await apply(tx, now, events, Who.SERVICE, await tx.clock.now())
             await tx.escrows.effect_done(task.escrow.id, effect)
+        if effect.effect is Effect.VERIFY_FUNDING:
+            crash_point(CrashPoint.F3_NOTIFIED)
         log.info("effect.done", escrow=task.escrow.id, effect=effect.effect, version=effect.version)
 
     async def _follow(self, escrow: EscrowId, claim: Claim) -> None:
@@ -107,6 +115,7 @@ class EscrowAdvance:
                 await apply(tx, now, events, Who.SERVICE, await tx.clock.now())
                 # What follows from them is done at the next turn, which comes at once.
                 await tx.wake(escrow)
+            crash_point(CrashPoint.P16_NOTIFIED)
 
     async def _seconds_to_next_look(self, escrow: EscrowId) -> float | None:
         async with self._store.transaction() as tx:

@@ -13,6 +13,7 @@ from escrowd.domain.escrow.assess import Judgement, Ledger, judge
 from escrowd.domain.escrow.events import Event, FundingRefuted, FundingVerified, UnfundedVerified
 from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.status import Status
+from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.money import format_piconero
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.parties import WalletRole
@@ -126,6 +127,26 @@ class FundingCheck:
             if status is KeyImageStatus.SPENT_IN_CHAIN
         ]
         return f"the output of transaction {spent[0]} is spent already" if spent else ""
+
+
+class WalletLook:
+    """Reads what the wallet of an escrow sees, where the watcher does not see enough."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def read(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
+        """Let a wallet read the chain, and return the outputs that it found in blocks.
+
+        A wallet does not tell of locks here, so nothing counts because of it: an output that it finds is only seen.
+
+        Raises:
+            EscrowdError: the wallet could not be had, or did not answer.
+
+        """
+        async with self._sessions.lease(escrow, PAIR[1:]) as lease:
+            reading = await _read(lease.wallet(PAIR[1]))
+        return tuple(_output_of(each) for each in reading.found)
 
 
 def compare(escrow: Escrow, ledger: Ledger, reading: Reading) -> str:

@@ -163,6 +163,11 @@ class Claim(Protocol):
     """The right to work on one escrow, for a while. Held by one worker at a time (see ``service/worker.py``)."""
 
     @property
+    def key(self) -> str:
+        """The name of the work row."""
+        ...
+
+    @property
     def fence(self) -> int:
         """The number of the claim: there is a higher one as soon as somebody else has the work."""
         ...

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -18,6 +18,7 @@ import msgspec
 
 from escrowd.bootstrap.chain import ChainSettings
 from escrowd.bootstrap.service import RunningService, ServiceHouse, open_service
+from escrowd.chain.monitor import MonitorSettings
 from escrowd.domain.keying import HostedKey, KeySet, keys_purpose, view_key_purpose
 from escrowd.domain.networks import Network
 from escrowd.domain.secret import Secret
@@ -39,7 +40,7 @@ from escrowd.wallets.vault_key import ENVIRONMENT_VARIABLE, key_from_environment
 
 #: Names the place at which a service in a process of its own kills itself.
 CRASH_VARIABLE: Final = "ESCROWD_TEST_CRASH_POINT"
-#: Ports of this machine's tests are many: what a service logs goes to this file in its directory.
+#: What a service in a process of its own says goes to this file in its directory.
 OUTPUT: Final = "service.out"
 NODE: Final = "node-1"
 
@@ -67,7 +68,7 @@ class EscrowHouseFile(msgspec.Struct, frozen=True):
             node=NODE,
             sessions=SessionSettings(max_sessions=self.max_sessions, at_exit=self.at_exit, lease_timeout=300),
             stock=StockSettings(size=self.stock_size, low_water=self.stock_size),
-            chain=ChainSettings(poll_interval=0.2),
+            chain=ChainSettings(MonitorSettings(poll_interval=0.2)),
         )
 
 
@@ -85,10 +86,14 @@ class EscrowHouse:
         directory: Path,
         *,
         kept: int = 0,
+        first: int = 0,
         stock_size: int = 0,
         database_url: str | None = None,
     ) -> Self:
-        """Prepare a service: ``kept`` escrows find kept wallets in the stock, ``stock_size`` is for real ones."""
+        """Prepare a service: ``kept`` escrows find kept wallets in the stock, ``stock_size`` is for real ones.
+
+        Services that share a chain take different kept wallets, from the ``first`` on: one address is for one escrow.
+        """
         (directory / "wallets").mkdir(mode=0o700, parents=True)
         file = EscrowHouseFile(
             wallet_rpc=str(find_program("monero-wallet-rpc")),
@@ -98,7 +103,7 @@ class EscrowHouse:
             stock_size=stock_size,
         )
         house = cls(file, secrets.token_bytes(KEY_BYTES))
-        await house._put_into_stock(kept)
+        await house._put_into_stock(wallet_sets()[first : first + kept])
         return house
 
     @property
@@ -153,11 +158,11 @@ class EscrowHouse:
         """Whether a service of this house has killed itself at a place."""
         return (self.directory / f"crashed-{point}").exists()
 
-    async def _put_into_stock(self, kept: int) -> None:
+    async def _put_into_stock(self, kept: Sequence[WalletSet]) -> None:
         async with self.database() as database:
             await migrate(database)
             shelf = SqlShelf(database, NODE)
-            for wallets in wallet_sets()[:kept]:
+            for wallets in kept:
                 there = install(wallets, self.directory / "wallets")
                 await shelf.ready(key_set(there, self.vault, self.directory / "wallets"))
 
@@ -199,12 +204,16 @@ async def serve_until_killed(file: EscrowHouseFile) -> None:
 
 
 async def _ready(running: RunningProcess, output: Path, *, may_end: bool) -> None:
-    while "ready" not in (output.read_text() if output.exists() else ""):
+    while "ready" not in (said := _text_of(output)):
         if not running.is_alive:
             if may_end:
                 return
-            raise RuntimeError(f"the service ended before it was ready: {output.read_text()}")
+            raise RuntimeError(f"the service ended before it was ready: {said}")
         await asyncio.sleep(0.02)
+
+
+def _text_of(output: Path) -> str:
+    return output.read_text() if output.exists() else ""
 
 
 def _die_at(point: CrashPoint, directory: Path) -> None:

@@ -33,6 +33,11 @@ class MemoryClaim:
     lease_until: int
     now: Callable[[], int]
 
+    @property
+    def key(self) -> str:
+        """The name of the work row."""
+        return f"escrow:{self.escrow}"
+
     def check(self) -> None:
         """Make sure that the lease has not run out. Raises LeaseLost."""
         if self.now() >= self.lease_until:
@@ -51,6 +56,8 @@ class Memory:
         self.turn = asyncio.Lock()
         #: Told of every step that was committed.
         self.observer: Callable[[Step], None] = lambda _step: None
+        #: Told of every attempt when a step of it was committed.
+        self.attempt_observer: Callable[[Attempt], None] = lambda _attempt: None
 
 
 class MemoryStore:
@@ -70,7 +77,7 @@ class MemoryStore:
             row = tx.tables.work.get(escrow, WorkRow(None))
             if row.due is None or row.due > tx.now or (row.owner and row.lease_until > tx.now):
                 return None
-            claimed = replace(row, owner=owner, fence=row.fence + 1, lease_until=tx.now + LEASE)
+            claimed = WorkRow(row.due, row.fence + 1, owner, tx.now + LEASE, row.wake, row.attempt)
             tx.tables.work[escrow] = claimed
             return MemoryClaim(escrow, claimed.fence, row.wake, claimed.lease_until, self._memory.now)
 
@@ -94,7 +101,7 @@ class MemoryStore:
             due = None if in_seconds is None else tx.now + int(in_seconds * 1000)
             if row.wake != claim.wake:
                 due = tx.now
-            tx.tables.work[claim.escrow] = replace(row, owner="", lease_until=0, due=due, attempt=0)
+            tx.tables.work[claim.escrow] = WorkRow(due, row.fence, wake=row.wake)
 
     async def fail(self, claim: MemoryClaim, in_seconds: float) -> None:
         """Give a claim back after a failure, to be tried again in a while. Raises LeaseLost."""
@@ -102,7 +109,7 @@ class MemoryStore:
             await tx.hold_claim(claim)
             row = tx.tables.work[claim.escrow]
             due = tx.now + int(in_seconds * 1000)
-            tx.tables.work[claim.escrow] = replace(row, owner="", lease_until=0, due=due, attempt=row.attempt + 1)
+            tx.tables.work[claim.escrow] = WorkRow(due, row.fence, wake=row.wake, attempt=row.attempt + 1)
 
 
 class MemoryTransaction:
@@ -139,6 +146,8 @@ class MemoryTransaction:
         self._is_stored = True
         for step in self.escrows.steps:
             self._memory.observer(step)
+        for attempt in self.payouts.saved:
+            self._memory.attempt_observer(attempt)
 
     async def take_stock(self) -> EscrowId | None:
         """Take a finished set of wallets, the oldest first."""
@@ -260,6 +269,7 @@ class MemoryPayouts:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self.saved: list[Attempt] = []
 
     async def add(self, payout: Payout, order_version: int) -> None:
         """Store a new payout. Raises PayoutAlreadyOpen."""
@@ -295,6 +305,7 @@ class MemoryPayouts:
             if payout == attempt.payout and number != attempt.number and other.step is not AttemptStep.DISCARDED:
                 raise PayoutAlreadyOpen(f"attempt {number} at {payout} is not given up")
         self._tables.attempts[attempt.payout, attempt.number] = attempt
+        self.saved.append(attempt)
 
     async def keep_raw(self, txid: str, raw: str) -> None:
         """Keep the bytes of a transaction."""
