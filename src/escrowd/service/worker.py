@@ -18,23 +18,9 @@ import structlog
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError
+from escrowd.domain.work import ClaimedRow
 
 log = structlog.get_logger()
-
-
-class ClaimedRow(Protocol):
-    """A work row as it was when it was claimed."""
-
-    @property
-    def key(self) -> str: ...  # noqa: D102 - the type says it
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def fence(self) -> int: ...  # noqa: D102
-    @property
-    def wake(self) -> int: ...  # noqa: D102
-    @property
-    def attempt(self) -> int: ...  # noqa: D102
 
 
 class WorkQueue(Protocol):
@@ -271,20 +257,36 @@ class Worker:
     async def _keep(self, claim: WorkClaim, step: "asyncio.Future[float | None]") -> None:
         """Renew the claim while its step runs; cancel the step before a claim that is not renewed runs out."""
         lease = self._settings.lease
+        pause = lease / 3
         while True:
-            await asyncio.sleep(lease / 3)
+            await asyncio.sleep(pause)
             asked_at = time.monotonic()
-            try:
-                async with asyncio.timeout(max(0.0, claim.deadline - asked_at - lease / 6)):
-                    renewed = await self._queue.renew(claim.row, lease)
-            except (EscrowdError, TimeoutError):
-                if claim.deadline - time.monotonic() > lease / 3:
-                    continue
-                renewed = False
-            if not renewed:
+            renewed = await self._renewed_within(claim, claim.deadline - asked_at - lease / 6)
+            if renewed:
+                claim.deadline = asked_at + lease
+                pause = lease / 3
+            elif renewed is None and claim.deadline - time.monotonic() > lease / 4:
+                pause = lease / 12
+            else:
                 step.cancel()
                 return
-            claim.deadline = asked_at + lease
+
+    async def _renewed_within(self, claim: WorkClaim, seconds: float) -> bool | None:
+        renewing = asyncio.create_task(self._renew(claim), name=f"renew {claim.key}")
+        try:
+            # Not a time-out, which would wait for the end of what it cancels: a database that hangs does not let go.
+            await asyncio.wait([renewing], timeout=max(0.0, seconds))
+            return renewing.result() if renewing.done() else None
+        finally:
+            renewing.cancel()
+
+    async def _renew(self, claim: WorkClaim) -> bool | None:
+        """Return whether the claim is still ours; ``None`` where that cannot be found out now."""
+        try:
+            return await self._queue.renew(claim.row, self._settings.lease)
+        except EscrowdError as error:
+            log.warning("work.not_renewed", key=claim.key, error=str(error))
+            return None
 
     async def _give_back(self, claim: WorkClaim, in_seconds: float | None) -> None:
         await self._tell_queue(claim, lambda: self._queue.settle(claim.row, in_seconds))

@@ -114,6 +114,17 @@ class Database:
             async with connection.begin():
                 yield Session(connection, self.dialect)
 
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection for what is no transaction, such as listening.
+
+        Raises:
+            DatabaseUnavailable: no connection, or it broke.
+
+        """
+        async with _mapped(), self.engine.connect() as connection:
+            yield connection
+
     def tell_woken(self, key: str) -> None:
         """Tell the listeners that a work row is due."""
         for listener in self._listeners:
@@ -209,7 +220,7 @@ async def _mapped() -> AsyncIterator[None]:
     """Turn the troubles of a database into ours, once. What a constraint refuses is mapped where it is expected."""
     try:
         yield
-    except (DBAPIError, SQLAlchemyTimeout, asyncpg.PostgresError, OSError) as error:
+    except (DBAPIError, SQLAlchemyTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         if _is_outage(error):
             raise DatabaseUnavailable(f"the database did not answer: {_reason(error)}") from error
         raise StoreError(f"the database refused: {_reason(error)}") from error

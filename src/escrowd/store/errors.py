@@ -21,3 +21,7 @@ class UnknownShape(StoreError):
 
 class WrongSchema(StoreError):
     """The database was made by another version, and has to be migrated."""
+
+
+class NodeNameTaken(StoreError):
+    """Another process works under the name of this node."""

@@ -8,13 +8,14 @@ from escrowd.domain.conflicts import NoSuchEscrow
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import KeyingRecord, KeySet, MessageKey
 from escrowd.domain.wallet_set import HostedWallet, WalletSet
+from escrowd.domain.work import ClaimedRow
 from escrowd.store.clock import ClockTable
 from escrowd.store.database import Database, Session
 from escrowd.store.escrows import EscrowTable
 from escrowd.store.keys import KeyingTable, KeySetTable
 from escrowd.store.ledgers import LedgerTable
 from escrowd.store.payouts import PayoutTable
-from escrowd.store.work import ClaimedRow, WorkTable, escrow_key
+from escrowd.store.work import WorkTable, escrow_key
 
 
 class HasFence(Protocol):

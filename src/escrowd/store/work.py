@@ -5,7 +5,6 @@ before. Whatever is stored for the work is stored under that number; who has bee
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -13,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, literal, null, o
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.work import ClaimedRow as ClaimedRow
 from escrowd.store import schema
 from escrowd.store.database import Session
 
@@ -25,19 +25,6 @@ CHANNEL: Final = "escrowd_work"
 def escrow_key(escrow: EscrowId) -> str:
     """Name the work row of an escrow."""
     return f"{ESCROW}:{escrow}"
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedRow:
-    """A work row as it was when it was claimed."""
-
-    key: str
-    kind: str
-    fence: int
-    #: How often it had been woken by then.
-    wake: int
-    #: How often it failed since it last went well.
-    attempt: int
 
 
 class WorkTable:
