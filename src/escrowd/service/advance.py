@@ -145,7 +145,7 @@ async def apply(tx: Transaction, escrow: Escrow, events: Iterable[Event], who: W
     """
     for event in events:
         if not is_allowed(escrow, event, who):
-            log.info("event.overtaken", escrow=escrow.id, event=type(event).__name__, status=escrow.status)
+            log.info("event.overtaken", escrow=escrow.id, overtaken=type(event).__name__, status=escrow.status)
             continue
         taken = step(escrow, event, who, moment)
         await tx.escrows.save(taken)
