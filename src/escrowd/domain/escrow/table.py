@@ -105,8 +105,8 @@ TABLE: Final[tuple[Row, ...]] = (
 
     *_row(_AWAITING,   _CHAIN,    DepositSeen,      _g.seen_in_part,                    STAYS,             _t.DEPOSIT_SEEN),
     *_row(_AWAITING,   _CHAIN,    DepositSeen,      _g.still_seen_in_full,              _CONFIRMING,       _t.DEPOSIT_SEEN),
-    *_row(_AWAITING,   _CHAIN,    DepositConfirmed, _g.seen_in_part,                    STAYS,             _t.DEPOSIT_CONFIRMED),
-    *_row(_AWAITING,   _CHAIN,    DepositReorged,   _g.seen_in_part,                    STAYS,             _t.DEPOSIT_REORGED),
+    *_row(_AWAITING,   _CHAIN,    DepositConfirmed, always,                             STAYS,             _t.DEPOSIT_CONFIRMED),
+    *_row(_AWAITING,   _CHAIN,    DepositReorged,   always,                             STAYS,             _t.DEPOSIT_REORGED),
     *_row(_AWAITING,   _MAKER,    Cancelled,        _g.nothing_was_seen,                Status.CANCELLED,  _t.ESCROW_CANCELLED, _e.REST),
     *_row(_AWAITING,   _CLOCK,    DeadlineReached,  _g.it_is_the_deadline,              STAYS,             _e.VERIFY_UNFUNDED),
     *_row(_AWAITING,   _SERVICE,  UnfundedVerified, _g.the_time_to_pay_is_over,         Status.EXPIRED,    _t.ESCROW_EXPIRED, _e.REST),
