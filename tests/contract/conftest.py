@@ -1,52 +1,102 @@
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import delete
 
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
+from escrowd.store.schema import metadata
 from escrowd.testing.postgres import PostgresServer
 
-#: A migrated database, of which each test gets a copy.
-TEMPLATE = "migrated"
+#: A database with all tables that stays as it is, and one that all tests share which only fill and empty it: making a
+#: copy takes most of a second.
+TEMPLATE, SHARED = "migrated", "shared"
+#: Whoever is still connected is a process of an earlier test. Triggers are off, since the history refuses to go.
+EMPTY_ALL_TABLES = "; ".join(
+    (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        "SET session_replication_role = replica",
+        *(str(delete(table)) for table in metadata.tables.values()),
+    )
+)
+
+
+def sqlite_url(path: Path) -> str:
+    return f"sqlite+aiosqlite:///{path}"
+
+
+def sqlite_copy(template: Path, directory: Path) -> str:
+    copy = directory / "escrowd.sqlite"
+    shutil.copy(template, copy)
+    return sqlite_url(copy)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres() -> AsyncIterator[PostgresServer]:
-    """One server for the whole session; each test has a database of its own on it."""
+    """One server for the whole session."""
     async with PostgresServer() as server:
         await server.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
         async with Database(server.url(TEMPLATE)) as database:
             await migrate(database)
+        await server.execute(f"CREATE DATABASE {SHARED} TEMPLATE {TEMPLATE}")
         yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an SQLite file with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "escrowd.sqlite"
+    async with Database(sqlite_url(path)) as database:
+        await migrate(database)
+    return path
 
 
 @pytest_asyncio.fixture(params=["sqlite", "postgresql"])
 async def empty_url(request: pytest.FixtureRequest, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[str]:
     """Give the URL of a database without tables."""
     if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'escrowd.sqlite'}"
+        yield sqlite_url(tmp_path / "escrowd.sqlite")
         return
     async with postgres.database() as name:
         yield postgres.url(name)
 
 
 @pytest_asyncio.fixture(params=["sqlite", "postgresql"])
-async def database_url(request: pytest.FixtureRequest, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[str]:
-    """Give the URL of a database with all tables, on SQLite and on PostgreSQL."""
+async def own_url(
+    request: pytest.FixtureRequest, postgres: PostgresServer, sqlite_template: Path, tmp_path: Path
+) -> AsyncIterator[str]:
+    """Give the URL of a database with all tables that the test may spoil, and use from other processes."""
     if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{tmp_path / 'escrowd.sqlite'}"
-        async with Database(url) as database:
-            await migrate(database)
-        yield url
+        yield sqlite_copy(sqlite_template, tmp_path)
         return
     async with postgres.database(TEMPLATE) as name:
         yield postgres.url(name)
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgresql"])
+async def database_url(
+    request: pytest.FixtureRequest, postgres: PostgresServer, sqlite_template: Path, tmp_path: Path
+) -> str:
+    """Give the URL of a database with all tables, which are empty, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return sqlite_copy(sqlite_template, tmp_path)
+    await postgres.execute(EMPTY_ALL_TABLES, SHARED)
+    return postgres.url(SHARED)
 
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Give an open database with all tables."""
     async with Database(database_url) as database:
+        yield database
+
+
+@pytest_asyncio.fixture
+async def own_database(own_url: str) -> AsyncIterator[Database]:
+    """Give an open database with all tables that the test may spoil."""
+    async with Database(own_url) as database:
         yield database

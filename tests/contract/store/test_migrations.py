@@ -50,13 +50,13 @@ async def test_migrated_schema_differs_from_that_of_the_program(empty_url: str) 
             assert await connection.run_sync(laws) == meant
 
 
-async def test_newer_database_is_used_by_an_older_program(database: Database) -> None:
+async def test_newer_database_is_used_by_an_older_program(own_database: Database) -> None:
     """A database that a newer version has changed is refused, and stays as it is."""
-    async with database.transaction() as session:
+    async with own_database.transaction() as session:
         await session.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(WrongSchema):
-        await migrate(database)
-    async with database.reading() as session:
+        await migrate(own_database)
+    async with own_database.reading() as session:
         kept = (await session.connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
     assert kept == "9999"
 
