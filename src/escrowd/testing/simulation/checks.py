@@ -31,6 +31,8 @@ def check_always(world: World) -> None:
     """
     if world.log.reuses:
         raise Violation(f"a nonce was used twice: {world.log.reuses}")
+    if world.broken_laws:
+        raise Violation(world.broken_laws[0])
     for transaction in _ours(world):
         _check_is_stored(world, transaction)
     for escrow in world.escrows:

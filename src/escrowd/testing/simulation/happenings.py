@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final, TypeAlias
 
+from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.status import ENDED, HOLDING, Status
 from escrowd.service.crash_points import CrashPoint
@@ -210,6 +211,12 @@ _TROUBLES: Final = {
 _REACH: Final = (1, 2, 3, 5, 8, 13, 21, 34, 55)
 
 
+_POINTS: Final = tuple(CrashPoint)
+_PAYING: Final = (Effect.PAY, Effect.RETURN_LATE)
+#: The places of a payout until its bytes are known to be in the pool.
+_PAYOUT_POINTS: Final = _POINTS[_POINTS.index(CrashPoint.P1_INTENT) : _POINTS.index(CrashPoint.P14_MINED)]
+
+
 def _mood(world: World) -> Mood:
     """Say what kind of event gets this world on."""
     statuses = {each.status for each in world.escrows}
@@ -221,8 +228,10 @@ def _mood(world: World) -> Mood:
 def _arm(world: World) -> None:
     """Let something go wrong soon: at the n-th place that fits, or at a place with a name."""
     chance = world.chance
-    if chance.random() < 0.2:
-        world.faults.arm(Trouble.CRASH_BEFORE, chance.choice((1, 1, 2)), chance.choice(tuple(CrashPoint)))
+    pays = any(each.effect in _PAYING for effects in world.memory.tables.effects.values() for each in effects)
+    if chance.random() < (0.5 if pays else 0.2):
+        points = _PAYOUT_POINTS if pays else _POINTS
+        world.faults.arm(Trouble.CRASH_BEFORE, chance.choice((1, 1, 2)), chance.choice(points))
         return
     trouble = chance.choices(tuple(_TROUBLES), tuple(_TROUBLES.values()))[0]
     if trouble is Trouble.FREEZE and world.zombie is not None:

@@ -102,8 +102,7 @@ WORTH_SENDING: Final = 2 * rate(2).estimate(1, 2)
 
 async def _operator_helps(world: World, escrow: Escrow, resumed: dict[EscrowId, int]) -> None:
     """Do what a patient operator does: look after what is held, and rule where the arbiter does not."""
-    may = allowed_actions(escrow, Who.OPERATOR)
-    if escrow.status is Status.DISPUTED and "rule" in may:
+    if escrow.status is Status.DISPUTED and "rule" in allowed_actions(escrow, Who.OPERATOR):
         await world.command(escrow.id, Who.OPERATOR, Ruled(escrow.divisible // 2))
     if escrow.status is not Status.HELD:
         return
@@ -111,7 +110,7 @@ async def _operator_helps(world: World, escrow: Escrow, resumed: dict[EscrowId, 
     resumed[escrow.id] = times + 1
     if times < RESUMES:
         await world.command(escrow.id, Who.OPERATOR, Resumed())
-    elif "refund" in may and times < 2 * RESUMES:
+    elif times < 2 * RESUMES and "refund" in allowed_actions(escrow, Who.OPERATOR):
         await world.command(escrow.id, Who.OPERATOR, Refunded())
 
 

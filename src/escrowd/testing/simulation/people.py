@@ -55,11 +55,11 @@ def draw_terms(chance: random.Random) -> Terms:
 
 def draw_allowed(chance: random.Random, escrow: Escrow) -> tuple[Who, Event] | None:
     """Draw something that somebody may say, or ``None`` where nobody may say anything."""
-    may = [(who, action) for who in PEOPLE for action in allowed_actions(escrow, who)]
-    if not may:
-        return None
-    who, action = chance.choice(may)
-    return who, _event(chance, escrow, action)
+    for who in chance.sample(PEOPLE, len(PEOPLE)):
+        may = allowed_actions(escrow, who)
+        if may:
+            return who, _event(chance, escrow, chance.choice(may))
+    return None
 
 
 def draw_illegal(chance: random.Random, escrow: Escrow) -> tuple[Who, Event]:

@@ -135,7 +135,9 @@ class Tables:
     def wake(self, escrow: EscrowId, due: int) -> None:
         """Make a work row due no later than this, and count it."""
         row = self.work.get(escrow, WorkRow(None))
-        self.work[escrow] = replace(row, due=due if row.due is None else min(row.due, due), wake=row.wake + 1)
+        earlier = due if row.due is None else min(row.due, due)
+        # Not by "replace": nothing is done as often.
+        self.work[escrow] = WorkRow(earlier, row.fence, row.owner, row.lease_until, row.wake + 1, row.attempt)
 
     def _put_back(self, chain: tuple[int, int], beats: Beats, entries: int) -> None:
         self.chain, self.beats, self.entries = chain, beats, entries

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 #: Who pays from outside owns its inputs under names that begin with this.
@@ -13,6 +14,7 @@ def digest(*parts: object) -> str:
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()
 
 
+@lru_cache(maxsize=4096)
 def key_image_of(key: str) -> str:
     """Return the key image of a one-time key. Each key has one, whoever computes it, and in whichever transaction."""
     return digest("key image", key)

@@ -81,7 +81,7 @@ class SimulatedWallet:
     def export(self, chain: SimulatedChain) -> Export:
         """Make fresh nonces for all outputs, in place of the old ones."""
         self.exports += 1
-        self.known = [replace(each, nonce=chain.unique("nonce")) for each in self.known]
+        self.known = [Known(each.mined, chain.unique("nonce"), each.imported, each.is_spent) for each in self.known]
         return Export(
             self.name, self.role, tuple(each.key for each in self.known), tuple(each.nonce for each in self.known)
         )
@@ -96,9 +96,9 @@ class SimulatedWallet:
         for position, each in enumerate(self.known):
             if position < count and all(export.keys[position] == each.key for export in exports):
                 told = tuple((export.role, export.nonces[position]) for export in exports)
-                learnt.append(replace(each, imported=told))
+                learnt.append(Known(each.mined, each.nonce, told, each.is_spent))
             else:
-                learnt.append(replace(each, imported=(), nonce=""))
+                learnt.append(Known(each.mined, is_spent=each.is_spent))
         self.known = learnt
         self.refresh(chain)
         return count

@@ -15,6 +15,7 @@ from escrowd.domain.escrow.machine import Step
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.escrow.table import TABLE, Row, rows_for
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
+from escrowd.domain.payouts.records import Attempt, AttemptStep
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.faults import Crashed, Faults, Life, Trouble
 from escrowd.testing.simulation.keying import Groups
@@ -89,6 +90,7 @@ class World:
         self.log = SigningLog()
         self.memory = Memory(lambda: self.now)
         self.memory.observer = self._count_row
+        self.memory.attempt_observer = self._check_nonces
         self.watcher = SimulatedWatcher(self.memory, self.chain)
         self.nature = Nature(self.chain, self.chance)
         costs = Costs(most_inputs=self.chance.choice((2, 3, 146)))
@@ -106,6 +108,8 @@ class World:
         self.zombie: Zombie | None = None
         #: What the work for an escrow failed with at last.
         self.last_error: dict[EscrowId, str] = {}
+        #: Laws that were seen broken, in words.
+        self.broken_laws: list[str] = []
         #: How many log entries of each escrow were checked.
         self.checked: dict[EscrowId, int] = {}
         self.commands: list[Command] = []
@@ -313,9 +317,19 @@ class World:
         if entries and entries[-1].who == who and f'"{type(event).__name__}"' in entries[-1].data:
             self.commands.append(Command(escrow, who, event, stored.version))
 
+    def _check_nonces(self, attempt: Attempt) -> None:
+        """No signature is given away before the wallet that made it has forgotten its nonces on disk."""
+        if attempt.step is not AttemptStep.SIGNED:
+            return
+        for one in self.log.txids[attempt.transactions[0].txid].transactions:
+            for each in one.inputs:
+                nonce = each.nonces[attempt.cosigner]
+                if any(file.has_nonce(each.key, nonce) for file in self.house.files.values()):
+                    self.broken_laws.append(f"a signature is stored, and a file still has its nonce {nonce[:8]}")
+
     def _count_row(self, step: Step) -> None:
         row = row_of(step)
-        if row is not None:
+        if row in TABLE:
             self.tally.rows[TABLE.index(row)] += 1
 
 
