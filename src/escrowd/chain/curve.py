@@ -1,9 +1,12 @@
-"""Points, scalars and hashes as Monero computes them, by way of libsodium.
+"""Points, scalars and hashes as Monero's wallets compute them, by way of libsodium.
 
-libsodium is stricter than Monero in one place and laxer in another, and money hangs on both. Its scalar
-multiplication refuses points outside the prime-order group, which Monero takes; so points are first multiplied by
-eight, by additions that check no group. And its additions take encodings that Monero refuses
-(``ge_frombytes_vartime``); so these are checked here.
+libsodium's scalar multiplication refuses points outside the prime-order group, which Monero takes; so points are first
+multiplied by eight, by additions that check no group.
+
+Encodings of points that are not canonical are read as wallets on x86-64 read them. Their ``generate_key_derivation`` is
+that of ``external/supercop``, which takes the number modulo the prime of the field, as libsodium's additions do. The
+portable one (``ge_frombytes_vartime``), which the daemon has, and wallets on other machines, refuses them. No wallet
+writes such a key; where a hostile sender does, wallets on different machines see different things.
 """
 
 from typing import Final
@@ -46,12 +49,10 @@ def varint(number: int) -> bytes:
 
 
 def eight_times(point: bytes) -> bytes | None:
-    """Multiply a point by eight; ``None`` where the bytes are no point, by the rules of Monero.
+    """Multiply a point by eight; ``None`` where the bytes are no point.
 
     The result is in the prime-order group, or the neutral element.
     """
-    if not _is_canonical(point):
-        return None
     try:
         for _ in range(3):
             point = crypto_core_ed25519_add(point, point)
@@ -82,9 +83,7 @@ def sum_of(left: bytes, right: bytes) -> bytes:
 
 
 def without(point: bytes, subtrahend: bytes) -> bytes | None:
-    """Subtract a good point from what may be none; ``None`` where it is none, by the rules of Monero."""
-    if not _is_canonical(point):
-        return None
+    """Subtract a good point from what may be none; ``None`` where it is none."""
     try:
         return crypto_core_ed25519_sub(point, subtrahend)
     except RuntimeError:  # what PyNaCl raises where libsodium finds no point
@@ -101,16 +100,3 @@ def commitment(mask: bytes, amount: int) -> bytes:
 
 #: The second base point, of ``rctTypes.h``.
 _H: Final = bytes.fromhex("8b655970153799af2aeadc9ff1add0ea6c7251d54154cfa92c173a0dd39c1f94")
-_FIELD: Final = 2**255 - 19
-_SIGN: Final = 1 << 255
-#: With these as the other coordinate the one that has the sign is zero, and zero has no sign.
-_Y_OF_X_ZERO: Final = (1, _FIELD - 1)
-
-
-def _is_canonical(point: bytes) -> bool:
-    """Whether the bytes are the one way to write their number, as ``ge_frombytes_vartime`` demands."""
-    if len(point) != KEY_BYTES:
-        return False
-    number = int.from_bytes(point, "little")
-    y = number & (_SIGN - 1)
-    return y < _FIELD and not (number & _SIGN and y in _Y_OF_X_ZERO)

@@ -135,7 +135,8 @@ class Watcher:
         """Whether it knows of work that need not wait for the next block."""
         if self._cursor is None or self._ahead or self._pool.has_more:
             return True
-        return self._roster.behind(self._cursor.height, self._settings.resting_every) is not None
+        height = self._cursor.height
+        return bool(self._roster.joining(height) or self._roster.behind(height, self._settings.resting_every))
 
     # --- the work -----------------------------------------------------------------------------------------------------
 

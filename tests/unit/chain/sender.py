@@ -83,12 +83,14 @@ class Draft:
     unlock_time: int = 0
     tagged: bool = True
     rct_type: int = 6
+    #: Of the block that a miner's transaction is for.
+    height: int = 1000
 
     def blob(self) -> bytes:
         """Write the transaction without its signatures."""
         parts = [varint(2), varint(self.unlock_time), varint(len(self.key_images) or 1)]
         parts += [b"\2" + varint(0) + varint(2) + varint(5) + varint(300) + image for image in self.key_images]
-        parts += [] if self.key_images else [b"\xff" + varint(1000)]
+        parts += [] if self.key_images else [b"\xff" + varint(self.height)]
         parts += [varint(len(self.pays)), *map(self._output, range(len(self.pays)), self.pays)]
         parts += [varint(len(self.extra)), self.extra]
         return b"".join([*parts, self._amounts()])

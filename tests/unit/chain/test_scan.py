@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from nacl.bindings import crypto_core_ed25519_add
 
-from escrowd.chain.curve import IDENTITY, keccak, scalar_of, varint
+from escrowd.chain.curve import IDENTITY, eight_times, keccak, scalar_of, varint
 from escrowd.chain.scan import Filter, Prepared, ReferenceFilter, received, scan
 from escrowd.chain.transaction import parse_transaction
 from escrowd.chain.watched_keys import WatchedKeys
@@ -157,9 +157,8 @@ def test_additional_key_is_tried_where_wallets_do_not() -> None:
     [
         bytes(32)[:-1] + b"\x80",  # the sign of y = 0, a point of order 4
         b"\1" + bytes(31),  # the neutral element
-        b"\1" + bytes(30) + b"\x80",  # the same with a sign: refused by Monero, taken by libsodium
+        b"\1" + bytes(30) + b"\x80",  # the same with a sign
         ORDER_8,
-        b"\xff" * 32,  # no number of the field
         b"\xee" + b"\xff" * 30 + b"\x7f",  # the neutral element, not canonical: y = p + 1
         b"\2" + bytes(31),  # not on the curve
     ],
@@ -168,6 +167,15 @@ def test_key_of_small_order_or_none_hides_a_payment(key: bytes) -> None:
     """With a public key that is no point or of small order, wallet2 goes on with the neutral element; so does this."""
     pay = Pay(IDENTITY, ADDRESS.spend_public_key, XMR)
     assert found(Draft([pay], b"\1" + key)) == [(0, XMR)]
+
+
+def test_key_that_is_not_canonical_hides_a_payment() -> None:
+    """A public key beyond the field is taken modulo its prime, as wallets on x86-64 take it."""
+    view_key = bytes.fromhex(wallet_sets()[0].secret_view_key)
+    eightfold = eight_times(b"\x12" + bytes(30) + b"\x80")
+    assert eightfold is not None
+    draft = Draft([Pay(multiple(eightfold, view_key), ADDRESS.spend_public_key, XMR)], b"\1" + b"\xff" * 32)
+    assert found(draft) == [(0, XMR)]
 
 
 def test_torsion_hides_a_payment() -> None:
