@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from typing_extensions import override
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
 
@@ -178,10 +179,23 @@ _READING_POSTGRESQL: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE REA
 def _engine(url: URL, is_sqlite: bool) -> AsyncEngine:  # noqa: FBT001 - which of the two
     if not is_sqlite:
         return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT, "factory": _SqliteConnection})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """A connection that ends its transaction before it is closed.
+
+    The connection of a transaction that was cancelled is closed. SQLite keeps one open, with its lock, until the last
+    statement on it is gone, and that hangs on the traceback of the cancellation: everybody else would wait for it.
+    """
+
+    @override
+    def close(self) -> None:
+        self.rollback()
+        super().close()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

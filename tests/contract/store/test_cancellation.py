@@ -1,0 +1,52 @@
+import asyncio
+import random
+
+from sqlalchemy import func, select
+
+from escrowd.store import schema
+from escrowd.store.database import Database
+from escrowd.store.work import WorkTable
+
+
+async def test_cancelled_transaction_keeps_its_locks(database: Database) -> None:
+    """A transaction that is cancelled anywhere is stored wholly or not at all, and nobody waits for it afterwards."""
+
+    async def store(number: int) -> None:
+        async with database.transaction() as session:
+            for part in "ab":
+                await WorkTable(session).wake(f"test:{number}{part}")
+
+    # Kept: what a cancelled transaction holds on to must not hang on its traceback.
+    cancelled: list[object] = []
+    for number in range(80):
+        task = asyncio.create_task(store(number))
+        await asyncio.sleep(random.random() * 0.008)
+        task.cancel()
+        cancelled += await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(10):
+            await store(number + 1000)
+    async with database.reading() as session:
+        rows = (await session.connection.execute(select(schema.work.c.key))).scalars().all()
+    stored = {key.rstrip("ab") for key in rows}
+    assert len(rows) == 2 * len(stored)
+    assert any(isinstance(each, asyncio.CancelledError) for each in cancelled)
+    assert len(stored) >= 80
+
+
+async def test_cancelled_reader_keeps_writers_out(database: Database) -> None:
+    """A look at the database that is cancelled hinders nobody, and leaves no connection that refuses to write."""
+
+    async def look() -> None:
+        async with database.reading() as session:
+            for _ in range(5):
+                await session.connection.execute(select(func.count()).select_from(schema.work))
+
+    cancelled: list[object] = []
+    for number in range(40):
+        task = asyncio.create_task(look())
+        await asyncio.sleep(random.random() * 0.005)
+        task.cancel()
+        cancelled += await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(10), database.transaction() as session:
+            await WorkTable(session).wake(f"test:{number}")
+    assert any(isinstance(each, asyncio.CancelledError) for each in cancelled)
