@@ -216,6 +216,26 @@ def test_late_money_that_vanished_is_still_counted(status: Status) -> None:
     assert [type(each) for each in events] == [DepositConfirmed]
 
 
+def test_uncounted_money_comes_and_goes_unnoticed() -> None:
+    """Money that does not count is told when it comes and when it vanishes, and changes nothing else."""
+    funded, _ = follow(with_deposit(Status.FUNDED, PAID), ledger(A))
+    seen, events = follow(funded, ledger(A, replace(output("elsewhere", 7), account=1)))
+    assert events == (DepositSeen(replace(PAID, uncounted=7)),)
+    gone, events = follow(seen, ledger(A))
+    assert events == (DepositReorged(PAID),)
+    assert (gone.status, gone.deposit, gone.deadline) == (Status.FUNDED, PAID, funded.deadline)
+
+
+def test_plan_that_leaves_the_confirmed_behind_confirms_more_than_is_seen() -> None:
+    """In no piece of news is more money confirmed than is seen."""
+    now = replace(ledger(A, B), paid_out=frozenset({"b"}))
+    escrow, events = follow(with_deposit(Status.PAYING, DepositFacts(AMOUNT + HALF, AMOUNT + HALF)), now)
+    assert [each.deposit for each in events if isinstance(each, DepositSeen | DepositConfirmed)] == [
+        DepositFacts(HALF, HALF, late_seen=AMOUNT)
+    ]
+    assert escrow.deposit.late_seen == AMOUNT
+
+
 def test_deposit_that_came_back_is_not_verified() -> None:
     """A deposit that is final again after a reorganisation leads back to the status it was thrown out of."""
     escrow, _ = follow(reached(Status.DISPUTED), ledger(output("a", confirmations=3)))

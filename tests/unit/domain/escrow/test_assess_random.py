@@ -73,6 +73,7 @@ def test_facts_do_not_converge(status: Status, seen: list[Ledger]) -> None:
         for event in assess(escrow, now):
             assert len(passing(escrow, event, Who.CHAIN)) == 1, (escrow.status, event)
             escrow = play([(event, Who.CHAIN)], escrow)
+            assert escrow.deposit.confirmed <= escrow.deposit.seen
         assert escrow.deposit == deposit_facts(escrow, now)
         assert assess(escrow, now) == ()
 
