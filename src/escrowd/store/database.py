@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -29,8 +30,8 @@ from escrowd.store.errors import DatabaseUnavailable, StoreError
 #: Seconds that SQLite waits for a lock that another process has.
 BUSY_TIMEOUT: Final = 30.0
 
-#: Milliseconds since 1970, on the clock of the database. Not ``clock_timestamp()``: that is volatile, and no index is
-#: used for what is compared with it.
+#: Milliseconds since 1970, on the clock of the database, when it is asked: ``now()`` of PostgreSQL is the time at which
+#: the transaction began, perhaps before it waited for a lock.
 _NOW: Final = {
     "sqlite": "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
     "postgresql": "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
@@ -94,7 +95,13 @@ class Database:
                 nothing was stored.
 
         """
-        async with _turn(self._writer), _mapped(), self.engine.connect() as connection, connection.begin():
+        async with (
+            _turn(self._writer),
+            _mapped(),
+            _inside(),
+            self.engine.connect() as connection,
+            connection.begin(),
+        ):
             session = Session(connection, self.dialect)
             yield session
             await session.finish()
@@ -110,7 +117,7 @@ class Database:
 
         """
         options = _READING_SQLITE if self.is_sqlite else _READING_POSTGRESQL
-        async with _mapped(), self.engine.connect() as plain:
+        async with _mapped(), _inside(), self.engine.connect() as plain:
             connection = await plain.execution_options(**options)
             async with connection.begin():
                 yield Session(connection, self.dialect)
@@ -168,8 +175,14 @@ class Session:
         return self._now
 
 
+def is_in_transaction() -> bool:
+    """Tell whether the caller is inside a transaction: nobody waits for another service there."""
+    return _IN_TRANSACTION.get()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
+_IN_TRANSACTION: Final = ContextVar("in_transaction", default=False)
 _READS: Final = "escrowd_reads"
 _READING_SQLITE: Final[dict[str, Any]] = {_READS: True}
 #: One snapshot for all statements of the transaction.
@@ -218,6 +231,16 @@ def _make_private(path: Path) -> None:
     """Make the file before SQLite does, readable by its owner only: the journals take their rights from it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+@asynccontextmanager
+async def _inside() -> AsyncIterator[None]:
+    before = _IN_TRANSACTION.get()
+    _IN_TRANSACTION.set(True)
+    try:
+        yield
+    finally:
+        _IN_TRANSACTION.set(before)
 
 
 @asynccontextmanager

@@ -33,8 +33,8 @@ class KeySetTable:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def take(self) -> EscrowId | None:
-        """Take a finished set out of the stock, the oldest first."""
+    async def take(self) -> tuple[EscrowId, str] | None:
+        """Take a finished set out of the stock, the oldest first, and return with it the node that made it."""
         table = schema.key_sets
         oldest = (
             select(table.c.escrow)
@@ -49,10 +49,10 @@ class KeySetTable:
             update(table)
             .where(table.c.escrow.in_(select(oldest.c.escrow)))
             .values(status=TAKEN)
-            .returning(table.c.escrow)
+            .returning(table.c.escrow, table.c.node)
         )
-        found = taken.scalar_one_or_none()
-        return None if found is None else EscrowId(found)
+        found = taken.one_or_none()
+        return None if found is None else (EscrowId(found.escrow), str(found.node))
 
     async def count_ready(self) -> int:
         """Return how many sets wait for an escrow."""

@@ -44,7 +44,13 @@ class SqlTransaction:
 
     async def take_stock(self) -> EscrowId | None:
         """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""
-        return await KeySetTable(self._session).take()
+        taken = await KeySetTable(self._session).take()
+        if taken is None:
+            return None
+        escrow, node = taken
+        # Its wallets may still be open where they were made.
+        await WorkTable(self._session).prefer(escrow_key(escrow), node)
+        return escrow
 
     async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
         """Return the finished wallets of an escrow."""
@@ -147,6 +153,8 @@ class SqlKeyingJournal:
         """Store the keys and the records of the hosted wallets. Raises StaleAttempt."""
         async with self._database.transaction() as session:
             await KeyingTable(session).finish(escrow, number, keys, for_stock=False, node=self._node)
+            # Here its wallets are open.
+            await WorkTable(session).prefer(escrow_key(escrow), self._node)
 
 
 class SqlWorkQueue:

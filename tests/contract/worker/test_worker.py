@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import select
 from typing_extensions import override
 
 from escrowd.domain.conflicts import LeaseLost
@@ -16,9 +16,10 @@ from escrowd.store import schema
 from escrowd.store.database import Database
 from escrowd.store.errors import DatabaseUnavailable
 from escrowd.store.node import Node
-from escrowd.store.store import SqlWorkQueue
+from escrowd.store.store import SqlKeyingJournal, SqlShelf, SqlStore, SqlWorkQueue
 from escrowd.store.work import WorkTable
 from escrowd.testing.postgres import PostgresServer
+from tests.contract.store.samples import escrow_id, first_step, key_set
 
 #: Seconds in which what must happen has to happen, on a machine that is busy.
 PATIENCE = 60.0
@@ -334,6 +335,24 @@ async def test_row_leaves_the_node_that_has_its_wallets(database: Database) -> N
     assert (await row(database))["affinity"] == "two"
 
 
+async def test_escrow_leaves_the_wallets_that_are_open(database: Database) -> None:
+    """An escrow prefers the node on which its wallets were made, in stock or for itself: there they are still open."""
+    await SqlShelf(database, "stocker").ready(key_set(1))
+    journal = SqlKeyingJournal(database, "keyer")
+    await journal.begin(escrow_id(2), 1, 50, "")
+    await journal.finish(escrow_id(2), 1, key_set(2))
+    async with SqlStore(database, "any").transaction() as tx:
+        assert await tx.take_stock() == escrow_id(1)
+        await tx.escrows.add(first_step(1))
+        await tx.escrows.add(first_step(2))
+    async with database.reading() as session:
+        rows = await session.connection.execute(select(schema.work.c.key, schema.work.c.affinity))
+        assert {key: node for key, node in rows} == {
+            f"escrow:{escrow_id(1)}": "stocker",
+            f"escrow:{escrow_id(2)}": "keyer",
+        }
+
+
 async def test_patience_has_no_end(database: Database) -> None:
     """A step that does not end when the worker does is cut off after a while, and is due again at once."""
 
@@ -347,31 +366,3 @@ async def test_patience_has_no_end(database: Database) -> None:
     after = await row(database)
     assert (after["owner"], steps.ended) == (None, [])
     assert after["due_at"] is not None
-
-
-async def test_claim_reads_the_whole_table(database: Database) -> None:
-    """With 50,000 timers that are not due, the index leads to what is due; the others are not looked at."""
-    rows = [{"key": f"test:{number}", "kind": "test", "due_at": 10**13 + number} for number in range(50_000)]
-    async with database.transaction() as session:
-        await session.connection.execute(schema.work.insert(), rows)
-        await WorkTable(session).wake("test:now")
-    async with database.transaction() as session:
-        await session.connection.execute(text("ANALYZE work"))
-    asked: list[tuple[str, object]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-        if "RETURNING" in statement:
-            asked.append((statement, parameters))
-
-    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    claimed = await SqlWorkQueue(database, "node").claim(frozenset({"test:1"}), 16, 60, kinds=frozenset({"test"}))
-    event.remove(database.engine.sync_engine, "before_cursor_execute", note)
-    assert [each.key for each in claimed] == ["test:now"]
-    ((statement, parameters),) = asked
-    explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
-    async with database.transaction() as session:
-        plan = await session.connection.exec_driver_sql(explain + statement, parameters)  # type: ignore[arg-type]
-        lines = "\n".join(str(each) for each in plan.all())
-    assert "ix_work_due" in lines
-    assert "SCAN work" not in lines
-    assert "Seq Scan on work" not in lines

@@ -1,10 +1,12 @@
 import asyncio
 import random
 
-from sqlalchemy import func, select
+import pytest
+from sqlalchemy import func, select, text
 
 from escrowd.store import schema
-from escrowd.store.database import Database
+from escrowd.store.database import Database, is_in_transaction
+from escrowd.store.errors import StoreError
 from escrowd.store.work import WorkTable
 
 
@@ -50,3 +52,20 @@ async def test_cancelled_reader_keeps_writers_out(database: Database) -> None:
         async with asyncio.timeout(10), database.transaction() as session:
             await WorkTable(session).wake(f"test:{number}")
     assert any(isinstance(each, asyncio.CancelledError) for each in cancelled)
+
+
+async def test_call_inside_a_transaction_goes_unnoticed(database: Database) -> None:
+    """Inside a transaction or a look, and only there, it can be told that one is inside, also after a failure."""
+    seen = [is_in_transaction()]
+    async with database.transaction():
+        seen.append(is_in_transaction())
+
+    async def fail() -> None:
+        async with database.reading() as session:
+            seen.append(is_in_transaction())
+            await session.connection.execute(text("SELECT * FROM absent"))
+
+    with pytest.raises(StoreError):
+        await fail()
+    seen.append(is_in_transaction())
+    assert seen == [False, True, True, False]
