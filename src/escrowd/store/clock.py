@@ -24,15 +24,15 @@ class ClockTable:
         Nothing is added where ``counts`` is false (the daemon is out of sync), where it was false at the last beat, or
         where the last beat is more than ``longest_gap`` milliseconds ago (the service was down).
         """
-        table, now = schema.service_clock, await self._session.now()
+        table = schema.service_clock
         query = select(table.c.running, table.c.last_beat, table.c.counted).with_for_update()
         last = (await self._session.connection.execute(query)).one_or_none()
+        # Asked when the row is ours: another node may have beaten while we waited for it, and no time counts twice.
+        now = await self._session.now()
         running = 0
         if last is not None:
             passed = now - last.last_beat
             running = last.running + (passed if counts and last.counted and 0 <= passed <= longest_gap else 0)
-            # Another node may have beaten while we waited for the row; no time counts twice.
-            now = max(now, last.last_beat)
         return await self._put(running, now, counts=counts)
 
     async def advance(self, milliseconds: int) -> Moment:

@@ -75,6 +75,15 @@ async def test_many_claim_the_same_rows(database: Database) -> None:
     assert sorted(got) == keys
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_claim_waits_for_a_transaction(queue: SqlWorkQueue, database: Database) -> None:
+    """A claim passes over a row that a transaction has changed and does not end: a node may have stopped in there."""
+    await wake(database, "escrow:a", "escrow:b")
+    async with database.transaction() as session, asyncio.timeout(10):
+        await session.connection.execute(update(schema.work).where(schema.work.c.key == "escrow:a").values(wake=7))
+        assert (await claim_one(queue)).key == "escrow:b"
+
+
 async def test_row_that_runs_here_is_claimed_again(queue: SqlWorkQueue, database: Database) -> None:
     """An own lease that ran out is not claimed again while its step still runs here."""
     await wake(database, "escrow:a", "escrow:b")
