@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from escrowd.bench.rows import all_hold, as_json, as_table
 from escrowd.bench.sessions import measure_sessions
+from escrowd.bench.watching import measure_watching
 from escrowd.bootstrap import configure_logging
 from escrowd.cli.interruption import run_until_interrupted
 
@@ -40,6 +41,25 @@ def bench_sessions(
         typer.echo(as_json(rows))
     else:
         Console().print(as_table(rows, "wallet sessions beside the raw wallet RPC"))
+    raise typer.Exit(0 if all_hold(rows) else 1)
+
+
+@bench_app.command("watching")
+def bench_watching(
+    *,
+    as_json_list: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
+) -> None:
+    """Compare the scan for payments with the one multiplication it needs; exit 1 where a goal does not hold.
+
+    Takes about half a minute, and needs neither daemon nor wallets.
+    """
+    configure_logging(level=logging.ERROR, as_json=False)
+    with _Shown(Console(stderr=True)) as shown:
+        rows = measure_watching(tell=shown.tell)
+    if as_json_list:
+        typer.echo(as_json(rows))
+    else:
+        Console().print(as_table(rows, "watching by view key beside plain multiplications"))
     raise typer.Exit(0 if all_hold(rows) else 1)
 
 

@@ -52,7 +52,9 @@ async def test_spend_goes_unnoticed(own_lab: RegtestLab, payer: MoneroClient, tm
     await watching.look()
     assert watching.log.spends(escrow) == (mined,)
     # The change came back to the address, and is told of as any other output is.
-    await watching.assert_as_wallets()
+    (wallet,) = watching.wallets
+    assert await watching.mined(wallet) == await wallet.mined()
+    assert txid in {each.txid for each in await watching.outputs(wallet)}
 
     late = Watching(own_lab, watching.wallets)
     await late.look()
