@@ -10,6 +10,7 @@ from escrowd.domain.escrow.events import (
     DepositSeen,
     FundingVerified,
     Released,
+    Resumed,
     SplitProposed,
     UnfundedVerified,
 )
@@ -117,6 +118,15 @@ def test_reminders_are_forgotten_in_a_reorganisation() -> None:
     back = play([(FundingVerified(), Who.SERVICE)], follow(thrown, ledger(output("a")))[0])
     assert (back.status, back.reminders) == (Status.DISPUTED, 1)
     assert play([(Released(), Who.BUYER)], back).reminders == 0
+
+
+def test_reminders_are_forgotten_in_a_hold() -> None:
+    """A dispute that was held because its deposit vanished goes on where it was when that is back."""
+    reminded = play([(deadline_of, Who.CLOCK)], reached(Status.DISPUTED))
+    held, _ = follow(reminded, ledger())
+    resumed = play([(Resumed(), Who.OPERATOR)], follow(held, ledger(output("a")))[0])
+    back = play([(FundingVerified(), Who.SERVICE)], resumed)
+    assert (held.status, back.status, back.reminders) == (Status.HELD, Status.DISPUTED, 1)
 
 
 # --- the time to pay -------------------------------------------------------------------------------------------------
