@@ -116,6 +116,11 @@ class SimulatedChain:
             self.disputed.discard(txid)
             self.changes += 1
 
+    def forget_invalid(self) -> None:
+        """Drop what no block can hold any more, as the pool does after days."""
+        for txid in [each for each in self.pool if not self._is_valid(self.known[each])]:
+            self.forget(txid)
+
     # --- blocks -------------------------------------------------------------------------------------------------------
 
     def mine(self, count: int = 1, leave_out: Collection[str] = ()) -> None:

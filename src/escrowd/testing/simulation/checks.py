@@ -16,9 +16,10 @@ from escrowd.domain.escrow.events import (
 from escrowd.domain.escrow.facts import Escrow, HoldReason, PayoutOrder
 from escrowd.domain.escrow.history import broken_links
 from escrowd.domain.escrow.status import DeadlineName, Status, Who
+from escrowd.domain.escrow.terms import LEAST_RETURN
 from escrowd.domain.payouts.records import Attempt, AttemptStep, PayoutKind
 from escrowd.service.ports import LogEntry
-from escrowd.testing.simulation.transactions import SimulatedTransaction, key_image_of
+from escrowd.testing.simulation.transactions import SimulatedTransaction
 from escrowd.testing.simulation.world import Violation, World
 
 
@@ -170,29 +171,18 @@ def check_money(world: World) -> None:
 
 
 def _check_conservation(world: World, escrow: Escrow) -> None:
-    """Deposits are payouts, network fees and residue, to the piconero."""
-    received = _credited(world, escrow)
-    spends = {image: world.chain.spent_by[image] for image in received if image in world.chain.spent_by}
-    spent = sum(received[image] for image in spends)
-    paid = fees = 0
-    for txid in sorted(set(spends.values())):
-        transaction = world.chain.known[txid]
-        if txid in world.log.txids:
-            paid += sum(each.amount for each in transaction.outputs)
-            fees += transaction.fee
-        else:
-            paid += sum(received[image] for image in spends if spends[image] == txid)
-    if spent != paid + fees:
-        raise Violation(f"{escrow.id}: {spent} was spent, {paid} was paid and {fees} went to miners")
-
-
-def _credited(world: World, escrow: Escrow) -> dict[str, int]:
-    """Return what can be spent of an escrow's outputs in the chain, by key image: of one key the largest amount."""
-    credited: dict[str, int] = {}
+    """Whatever is spent in the chain is what was paid and what miners got, to the piconero, and was deposited once."""
+    deposited: dict[str, set[int]] = {}
     for each in world.chain.mined_of(escrow.id):
-        image = key_image_of(each.output.key)
-        credited[image] = max(each.output.amount, credited.get(image, 0))
-    return credited
+        deposited.setdefault(each.output.key, set()).add(each.output.amount)
+    for transaction in _payments(world, escrow):
+        proposed = world.log.proposed(transaction.txid)
+        # Of several outputs with the same key one can be spent, so its amount is one of theirs.
+        if any(each.amount not in deposited.get(each.key, ()) for each in proposed.inputs):
+            raise Violation(f"{escrow.id} spends what was never deposited")
+        paid = sum(each.amount for each in transaction.outputs)
+        if proposed.amount_in != paid + transaction.fee:
+            raise Violation(f"{escrow.id} spends {proposed.amount_in}, pays {paid}, and {transaction.fee} go to miners")
 
 
 def _check_receivers(world: World, escrow: Escrow) -> None:
@@ -211,7 +201,9 @@ def _check_receivers(world: World, escrow: Escrow) -> None:
         raise Violation(f"{escrow.id} paid to {sorted(strangers)}")
     vendor = got.get(terms.payout_address, 0) + (got.get(terms.fee.address, 0) if terms.fee is not None else 0)
     share = _vendor_share(escrow.order) if _is_paid(world, escrow) else 0
-    if not max(0, share - fees) <= vendor <= share:
+    change = got.get(escrow.address or "", 0)
+    # Too little excess to go back to the buyer goes to the vendor.
+    if not max(0, share - fees - change) <= vendor <= share + LEAST_RETURN:
         raise Violation(f"{escrow.id}: the vendor's side got {vendor} of a share of {share}, with fees of {fees}")
 
 
@@ -248,10 +240,18 @@ def _vendor_share(order: PayoutOrder | None) -> int:
 
 #: What the world must have done to an escrow for it to be held for this reason in the end.
 EXCUSES: Final = {
-    HoldReason.WALLET_DISAGREES: {"reorganised", "burnt"},
+    HoldReason.WALLET_DISAGREES: {"reorganised", "burnt", "passed over", "phantom"},
     HoldReason.SPENT_OUTSIDE: {"spent outside"},
-    HoldReason.DEPOSIT_GONE: {"reorganised", "called back"},
-    HoldReason.PAYOUT_FAILED: {"reorganised", "called back", "spent outside", "burnt", "rings broken"},
+    HoldReason.DEPOSIT_GONE: {"reorganised", "called back", "phantom", "passed over"},
+    HoldReason.PAYOUT_FAILED: {
+        "reorganised",
+        "called back",
+        "spent outside",
+        "burnt",
+        "phantom",
+        "passed over",
+        "hostile wallets",
+    },
 }
 
 #: Attempts that gave signed bytes away.

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.testing.simulation.checks import check_always, check_money
-from escrowd.testing.simulation.happenings import something_happens
+from escrowd.testing.simulation.happenings import something_happens, trade_is_under_way
 from escrowd.testing.simulation.healing import check_excuses, heal
 from escrowd.testing.simulation.loop import SimulatedLoop
 from escrowd.testing.simulation.world import Listener, World
@@ -44,6 +44,19 @@ class Report:
         self.passed += world.faults.passed
         self.ends += Counter(str(escrow.status) for escrow in world.escrows)
         self.steps += Counter(str(attempt.step) for attempt in world.memory.tables.attempts.values())
+
+    def merge(self, other: "Report") -> None:
+        """Add what other worlds saw."""
+        self.worlds += other.worlds
+        for mine, theirs in zip(self.counters(), other.counters(), strict=True):
+            mine.update(theirs)
+
+    def counters(self) -> tuple[Counter[object], ...]:
+        """Return all counts, in a fixed order."""
+        return cast(
+            "tuple[Counter[object], ...]",
+            (self.rows, self.happened, self.errors, self.struck, self.passed, self.ends, self.steps),
+        )
 
 
 class BrokenLaw(AssertionError):
@@ -91,6 +104,7 @@ def _hit(world: World, point: CrashPoint) -> None:
 
 
 async def _history(world: World) -> None:
+    await trade_is_under_way(world)
     for _ in range(world.chance.choice(EVENTS)):
         await something_happens(world)
         check_always(world)

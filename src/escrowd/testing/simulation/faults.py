@@ -58,6 +58,17 @@ PLACES: Final = {
 }
 
 
+class Hostility(StrEnum):
+    """What a wallet that somebody has taken over proposes instead of what it was asked for."""
+
+    #: Everything to a stranger.
+    PAYS_A_STRANGER = "pays_a_stranger"
+    #: A lock of years.
+    LOCKS = "locks"
+    #: A fee that eats a large part of it.
+    BURNS = "burns"
+
+
 @dataclass(slots=True)
 class Life:
     """One run of the service. What belongs to a life that ended can do nothing more."""
@@ -82,6 +93,8 @@ class Faults:
         self.only_at: str | None = None
         self.countdown = 0
         self.daemon_is_down = False
+        #: How wallets lie in what they propose, while they do.
+        self.hostility: Hostility | None = None
         #: How often each trouble struck, and where.
         self.fired: Counter[tuple[Trouble, str]] = Counter()
         #: How often each place was passed, by its name.

@@ -5,35 +5,61 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from escrowd.domain.escrow.effects import Effect
+from escrowd.domain.escrow.events import Delivered, Disputed, Event, Refunded, Released, Ruled
 from escrowd.domain.escrow.facts import Escrow
-from escrowd.domain.escrow.status import ENDED, HOLDING, Status
+from escrowd.domain.escrow.status import ENDED, HOLDING, Status, Who
+from escrowd.domain.outputs import ReceivedOutput
 from escrowd.service.crash_points import CrashPoint
-from escrowd.testing.simulation.faults import Trouble
+from escrowd.testing.simulation.chain import FIRST_HEIGHT
+from escrowd.testing.simulation.faults import Hostility, Trouble
 from escrowd.testing.simulation.nature import Payment
 from escrowd.testing.simulation.people import draw_allowed, draw_illegal
 from escrowd.testing.simulation.transactions import OUTSIDE
-from escrowd.testing.simulation.world import World
+from escrowd.testing.simulation.world import Temper, World
 
 Happening: TypeAlias = Callable[[World], Awaitable[None]]
 
 #: Escrows of one world.
 MOST_ESCROWS: Final = 3
 #: How likely trouble is after an event, and that the watcher looks before the service works.
-TROUBLE: Final = 0.35
+TROUBLE: Final = 0.25
+PAYING_TROUBLE: Final = 0.6
+MORTAL_TROUBLE: Final = 0.9
 LOOK: Final = 0.85
+#: Blocks of the deepest reorganisation that is aimed at a transaction.
+DEEPEST: Final = 30
 
 
 async def something_happens(world: World) -> None:
     """Draw an event, let it happen, and let the service work, most of the time with a look at the chain before it."""
-    happening = world.chance.choices(_HAPPENINGS, _WEIGHTS_OF[_mood(world)])[0]
+    happening = world.chance.choices(_HAPPENINGS, _WEIGHTS_OF[world.temper, _mood(world)])[0]
     world.happens(happening.__name__)
     await happening(world)
     if world.chance.random() < LOOK and not world.faults.daemon_is_down:
         world.watcher.look()
-    if world.chance.random() < TROUBLE:
+    if world.has_work and world.chance.random() < _likelihood_of_trouble(world):
         _arm(world)
     await world.work()
     world.faults.disarm()
+
+
+async def trade_is_under_way(world: World) -> None:
+    """Bring a trade forward without any trouble, some way or even to its end, so that less of a world is beginnings."""
+    chance = world.chance
+    if chance.random() < 0.3:
+        return
+    world.add_stock()
+    await world.create()
+    escrow = world.escrows[0]
+    for how in chance.choice(((Payment.EXACT,), (Payment.EXACT, Payment.EXACT), (Payment.MANY, Payment.PART))):
+        world.nature.pay(escrow.id, escrow.address or "", escrow.terms, how)
+        await _goes_on(world, 1)
+    await _goes_on(world, 12)
+    for said in chance.choice(_TRADES):
+        await world.command(escrow.id, *said)
+        await _goes_on(world, 0)
+    if chance.random() < 0.5:
+        await _goes_on(world, 12)
 
 
 # --- people ----------------------------------------------------------------------------------------------------------
@@ -85,13 +111,17 @@ async def blocks_come(world: World) -> None:
 
 
 async def chain_is_reorganised(world: World) -> None:
-    """Replace blocks; some of their transactions are lost."""
-    depth = world.chance.choice((1, 1, 2, 3, 5, 10, 18))
-    popped = [txid for block in world.chain.blocks[-depth:] for txid in block.txids]
-    lost = {txid for txid in popped if world.chance.random() < 0.3}
+    """Replace blocks, most likely those of something that matters; some of their transactions are lost."""
+    chance, chain = world.chance, world.chain
+    depth = chance.choice((1, 1, 2, 3, 5, 10, 18))
+    mined = [txid for txid, height in chain.height_of.items() if chain.height - height <= DEEPEST]
+    if mined and chance.random() < 0.6:
+        depth = chain.height - chain.height_of[chance.choice(mined)] + chance.choice((0, 0, 1, 3))
+    popped = [txid for block in chain.blocks[-depth:] for txid in block.txids]
+    lost = {txid for txid in popped if chance.random() < chance.choice((0, 0.3, 0.6))}
     for escrow in _touched(world, lost):
         world.excuse(escrow, "reorganised")
-    world.chain.reorganise(depth, lost)
+    chain.reorganise(depth, lost)
 
 
 async def a_payment_is_called_back(world: World) -> None:
@@ -117,6 +147,25 @@ async def two_parties_spend_outside(world: World) -> None:
         world.excuse(escrow.id, "spent outside")
 
 
+async def the_watcher_passes_over_something(world: World) -> None:
+    """Let the watcher not see a payment that is there."""
+    payments = [txid for txid in (*world.chain.pool, *world.chain.height_of) if _is_from_outside(world, txid)]
+    if payments:
+        txid = world.chance.choice(payments)
+        world.watcher.blind_to.add(txid)
+        for escrow in _touched(world, {txid}):
+            world.excuse(escrow, "passed over")
+
+
+async def the_watcher_sees_what_is_not_there(world: World) -> None:
+    """Let the watcher see a payment that never was."""
+    escrow = _any(world)
+    if escrow is not None and escrow.address is not None:
+        key, txid = world.chain.unique("phantom"), world.chain.unique("phantom")
+        world.watcher.phantoms[escrow.id] = ReceivedOutput(txid, 0, key, escrow.terms.amount, height=FIRST_HEIGHT)
+        world.excuse(escrow.id, "phantom")
+
+
 # --- machines --------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +188,14 @@ async def the_daemon_goes_or_comes(world: World) -> None:
 async def wallets_die(world: World) -> None:
     """Kill the wallet processes, or end them kindly."""
     world.end_wallets(kindly=world.chance.random() < 0.3)
+
+
+async def wallets_turn_hostile(world: World) -> None:
+    """Let wallets propose what they were not asked for, or be honest again."""
+    world.faults.hostility = world.chance.choice((None, *Hostility))
+    if world.faults.hostility is not None:
+        for escrow in world.escrows:
+            world.excuse(escrow.id, "hostile wallets")
 
 
 async def an_old_wallet_comes_back(world: World) -> None:
@@ -171,30 +228,59 @@ class Mood(Enum):
 
 
 #: What happens, and its weight while no escrow waits for money, while one does, and while one is on its way.
-_TABLE: Final[tuple[tuple[Happening, int, int, int], ...]] = (
-    (somebody_begins, 60, 3, 3),
-    (somebody_pays, 6, 60, 8),
-    (somebody_speaks, 2, 3, 40),
-    (somebody_oversteps, 2, 3, 6),
-    (blocks_come, 10, 20, 45),
-    (chain_is_reorganised, 2, 4, 6),
-    (a_payment_is_called_back, 0, 2, 1),
-    (the_pool_forgets, 1, 2, 3),
-    (two_parties_spend_outside, 0, 1, 1),
-    (time_passes, 4, 6, 8),
-    (the_service_is_down, 1, 2, 2),
-    (the_daemon_goes_or_comes, 2, 2, 2),
-    (wallets_die, 1, 1, 2),
-    (an_old_wallet_comes_back, 0, 1, 2),
-    (a_set_is_made_ahead, 6, 1, 1),
-    (the_frozen_goes_on, 2, 2, 3),
+_TABLE: Final[tuple[tuple[Happening, tuple[int, int, int]], ...]] = (
+    (somebody_begins, (40, 3, 3)),
+    (somebody_pays, (16, 60, 8)),
+    (somebody_speaks, (2, 3, 40)),
+    (somebody_oversteps, (2, 3, 6)),
+    (blocks_come, (25, 20, 45)),
+    (chain_is_reorganised, (5, 4, 8)),
+    (a_payment_is_called_back, (0, 2, 1)),
+    (the_pool_forgets, (1, 2, 3)),
+    (two_parties_spend_outside, (0, 1, 1)),
+    (the_watcher_passes_over_something, (0, 1, 1)),
+    (the_watcher_sees_what_is_not_there, (0, 1, 1)),
+    (wallets_turn_hostile, (0, 1, 1)),
+    (time_passes, (4, 6, 8)),
+    (the_service_is_down, (1, 2, 2)),
+    (the_daemon_goes_or_comes, (2, 2, 2)),
+    (wallets_die, (1, 1, 2)),
+    (an_old_wallet_comes_back, (0, 1, 2)),
+    (a_set_is_made_ahead, (6, 1, 1)),
+    (the_frozen_goes_on, (2, 2, 3)),
 )
-_HAPPENINGS: Final = tuple(happening for happening, *_ in _TABLE)
-_WEIGHTS_OF: Final = {
-    Mood.IDLE: tuple(weight for _, weight, _, _ in _TABLE),
-    Mood.WAITING: tuple(weight for _, _, weight, _ in _TABLE),
-    Mood.GOING_ON: tuple(weight for _, _, _, weight in _TABLE),
+_HAPPENINGS: Final = tuple(happening for happening, _ in _TABLE)
+#: How many times as often something happens in a world of some temper.
+_MORE: Final[dict[Temper, dict[Happening, int]]] = {
+    Temper.MILD: {},
+    Temper.FORKING: {chain_is_reorganised: 6, a_payment_is_called_back: 3, the_pool_forgets: 2},
+    Temper.THIEVISH: {two_parties_spend_outside: 15, chain_is_reorganised: 2},
+    Temper.MORTAL: {the_service_is_down: 3, wallets_die: 3, an_old_wallet_comes_back: 3, the_frozen_goes_on: 2},
+    Temper.LYING: {
+        the_watcher_passes_over_something: 10,
+        the_watcher_sees_what_is_not_there: 6,
+        wallets_turn_hostile: 10,
+    },
 }
+_WEIGHTS_OF: Final = {
+    (temper, mood): tuple(weights[place] * more.get(happening, 1) for happening, weights in _TABLE)
+    for temper, more in _MORE.items()
+    for place, mood in enumerate(Mood)
+}
+
+#: What people say in a trade that is under way when a world begins.
+_TRADES: Final[tuple[tuple[tuple[Who, Event], ...], ...]] = (
+    (),
+    (),
+    ((Who.VENDOR, Delivered()),),
+    ((Who.VENDOR, Delivered()),),
+    ((Who.BUYER, Disputed()),),
+    ((Who.VENDOR, Delivered()), (Who.BUYER, Disputed())),
+    ((Who.BUYER, Released()),),
+    ((Who.VENDOR, Refunded()),),
+    ((Who.VENDOR, Delivered()), (Who.BUYER, Released())),
+    ((Who.BUYER, Disputed()), (Who.ARBITER, Ruled(10**9))),
+)
 
 #: Trouble that is drawn, and its weight. It strikes within so many places.
 _TROUBLES: Final = {
@@ -217,6 +303,24 @@ _PAYING: Final = (Effect.PAY, Effect.RETURN_LATE)
 _PAYOUT_POINTS: Final = _POINTS[_POINTS.index(CrashPoint.P1_INTENT) : _POINTS.index(CrashPoint.P14_MINED)]
 
 
+async def _goes_on(world: World, blocks: int) -> None:
+    """Let blocks come, and the service do what is due."""
+    world.mine(blocks)
+    world.watcher.look()
+    await world.work()
+
+
+def _pays(world: World) -> bool:
+    """Whether the service is about to pay something out."""
+    return any(each.effect in _PAYING for effects in world.memory.tables.effects.values() for each in effects)
+
+
+def _likelihood_of_trouble(world: World) -> float:
+    if world.temper is Temper.MORTAL:
+        return MORTAL_TROUBLE
+    return PAYING_TROUBLE if _pays(world) else TROUBLE
+
+
 def _mood(world: World) -> Mood:
     """Say what kind of event gets this world on."""
     statuses = {each.status for each in world.escrows}
@@ -228,7 +332,7 @@ def _mood(world: World) -> Mood:
 def _arm(world: World) -> None:
     """Let something go wrong soon: at the n-th place that fits, or at a place with a name."""
     chance = world.chance
-    pays = any(each.effect in _PAYING for effects in world.memory.tables.effects.values() for each in effects)
+    pays = _pays(world)
     if chance.random() < (0.5 if pays else 0.2):
         points = _PAYOUT_POINTS if pays else _POINTS
         world.faults.arm(Trouble.CRASH_BEFORE, chance.choice((1, 1, 2)), chance.choice(points))

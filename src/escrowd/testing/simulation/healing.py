@@ -32,9 +32,13 @@ async def heal(world: World) -> None:
     await world.thaw()
     world.faults.disarm()
     world.faults.daemon_is_down = False
+    world.faults.hostility = None
+    world.watcher.blind_to.clear()
+    world.watcher.phantoms.clear()
     world.restart()
     resumed: dict[EscrowId, int] = {}
     for _ in range(ROUNDS):
+        world.chain.forget_invalid()
         world.mine(BLOCKS)
         world.pass_time(SECONDS)
         world.watcher.look(everywhere=True)
@@ -70,6 +74,9 @@ def why_not_over(world: World, escrow: Escrow) -> str:
     open_payouts = [each.id for each in tables.payouts.values() if each.escrow == escrow.id and each.status.is_open]
     if open_payouts and escrow.status is not Status.HELD:
         return f"{open_payouts} is open"
+    if "hostile wallets" in world.excuses.get(escrow.id, ()):
+        # A return that such a wallet spoilt is for the operator.
+        return ""
     left = [each.output.amount for each in left_behind(world, escrow)] if escrow.status in ENDED else []
     return f"{left} could be sent and was not" if left else ""
 

@@ -58,7 +58,9 @@ def draw_allowed(chance: random.Random, escrow: Escrow) -> tuple[Who, Event] | N
     for who in chance.sample(PEOPLE, len(PEOPLE)):
         may = allowed_actions(escrow, who)
         if may:
-            return who, _event(chance, escrow, chance.choice(may))
+            action = chance.choices(may, [_LIKELIHOOD.get(each, 1.0) for each in may])[0]
+            # What ends a trade is not said each time that it could be.
+            return (who, _event(chance, escrow, action)) if chance.random() < _LIKELIHOOD.get(action, 1.0) else None
     return None
 
 
@@ -81,6 +83,9 @@ _PLAIN: Final[dict[str, Event]] = {
     "cancel": Cancelled(),
     "resume": Resumed(),
 }
+
+#: How likely it is that something is said when it may be, where it is not certain.
+_LIKELIHOOD: Final = {"cancel": 0.2, "release": 0.4, "refund": 0.3, "accept-split": 0.5, "rule": 0.5}
 
 #: What only the service itself may say.
 _NOT_FOR_PEOPLE: Final[tuple[Event, ...]] = (

@@ -197,7 +197,7 @@ class SimulatedSessions:
     async def _opened(self, escrow: EscrowId, role: WalletRole) -> WalletProcess:
         key = (self._node, escrow, role)
         running = self._house.processes.get(key)
-        if running is not None and running.is_trusted:
+        if running is not None and running.is_trusted and running.rpc.wallet is not None:
             # After a restart, wallets are found open and taken over.
             return running.adopted_by(self._life)
         process = WalletProcess(self._house, key, self._life)

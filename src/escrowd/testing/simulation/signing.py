@@ -108,6 +108,11 @@ class SigningLog:
         self.txids |= dict.fromkeys((each.txid for each in transactions.signed), transactions)
         return Secret(_kept(self.sets, "4d6f6e65726f206d756c746973696720756e7369676e656420747820736574", transactions))
 
+    def proposed(self, txid: str) -> Proposed:
+        """Return what a signed transaction was built as."""
+        made = self.txids[txid]
+        return next(each for each, signed in zip(made.transactions, made.signed, strict=True) if signed.txid == txid)
+
     def use(self, nonce: str, transaction: Proposed) -> None:
         """Write down that a nonce signs a transaction."""
         before = self.signed_with.setdefault(nonce, transaction.unique)

@@ -1,13 +1,15 @@
 """How a simulated wallet builds transactions: what it picks, what it leaves out, and what that costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from escrowd.domain.payouts.fees import FeeRate, estimated_weight
 from escrowd.monero.errors import NotEnoughMoney, TransferRefused
 from escrowd.monero.results_wallet import Recipient
+from escrowd.testing.simulation.addresses import address
 from escrowd.testing.simulation.chain import SimulatedChain
+from escrowd.testing.simulation.faults import Hostility
 from escrowd.testing.simulation.signing import Proposed, SetInput, TransactionSet
 from escrowd.testing.simulation.transactions import SimulatedOutput
 from escrowd.testing.simulation.wallet import Known, SimulatedWallet
@@ -24,10 +26,16 @@ class Costs:
     """What the chain of a world asks for, and how many outputs a wallet sweeps with one transaction."""
 
     most_inputs: int = MOST_INPUTS
+    #: By how many percent more a wallet asks for than anybody expects, where it pays several.
+    unexpected: int = 0
 
-    def fee(self, inputs: int, outputs: int, priority: int) -> int:
-        """Return the fee of a transaction, in piconero."""
-        return rate(priority).estimate(inputs, outputs)
+    def of_sweep(self, inputs: int, priority: int) -> int:
+        """Return the fee of a sweep, in piconero."""
+        return rate(priority).estimate(inputs, 2)
+
+    def of_transfer(self, inputs: int, receivers: int, priority: int) -> int:
+        """Return the fee of a payment to several, in piconero."""
+        return rate(priority).asked(inputs, receivers) * (100 + self.unexpected) // 100
 
 
 def rate(priority: int) -> FeeRate:
@@ -89,7 +97,7 @@ class Builder:
         for count in range(1, len(usable) + 1):
             if count > MOST_INPUTS:
                 raise TransferRefused("transfer", -4, "Transaction would be too large.  try /transfer_split.")
-            fee = self._costs.fee(count, max(2, len(recipients) + 1), priority)
+            fee = self._costs.of_transfer(count, len(recipients), priority)
             have = sum(map(_amount, usable[:count]))
             if have >= wanted + (0 if subtract else fee):
                 paid = _less(recipients, subtract, fee)
@@ -110,7 +118,7 @@ class Builder:
         ]
 
     def _swept(self, batch: Sequence[Known], address: str, priority: int) -> Proposed | None:
-        fee = self._costs.fee(len(batch), 2, priority)
+        fee = self._costs.of_sweep(len(batch), priority)
         amount = sum(map(_amount, batch)) - fee
         return self._built(batch, [Recipient(address, amount)], 0, fee) if amount > 0 else None
 
@@ -132,7 +140,26 @@ class Builder:
         )
 
 
+def hostile(made: TransactionSet, how: Hostility | None) -> TransactionSet:
+    """Return the set as a wallet proposes it that somebody has taken over."""
+    return made if how is None else replace(made, transactions=tuple(_turned(each, how) for each in made.transactions))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _turned(proposed: Proposed, how: Hostility) -> Proposed:
+    first = proposed.outputs[0]
+    match how:
+        case Hostility.PAYS_A_STRANGER:
+            stranger = replace(first, wallet="payee stranger", address=address("stranger"))
+            return replace(proposed, outputs=(stranger, *proposed.outputs[1:]))
+        case Hostility.LOCKS:
+            return replace(proposed, unlock_time=1_000_000)
+        case Hostility.BURNS:
+            burnt = first.amount // 2
+            less = replace(first, amount=first.amount - burnt)
+            return replace(proposed, outputs=(less, *proposed.outputs[1:]), fee=proposed.fee + burnt)
 
 
 def _amount(known: Known) -> int:

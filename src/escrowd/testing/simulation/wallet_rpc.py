@@ -37,7 +37,7 @@ from escrowd.monero.results_wallet import (
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.faults import Faults
 from escrowd.testing.simulation.signing import Proposed, SigningLog, TransactionSet
-from escrowd.testing.simulation.spending import Builder, Costs
+from escrowd.testing.simulation.spending import Builder, Costs, hostile
 from escrowd.testing.simulation.transport import DISK_IS_FULL
 from escrowd.testing.simulation.wallet import Known, SimulatedWallet
 
@@ -190,6 +190,7 @@ class WalletRpc:
             cast("int", params["priority"]),
             all_indices=bool(params.get("subaddr_indices_all")),
         )
+        made = hostile(made, self._around.faults.hostility)
         each = made.transactions
         return BuiltTransactions(
             amount_list=tuple(one.amount_in - one.fee - one.change for one in each),
@@ -209,6 +210,7 @@ class WalletRpc:
             cast("int", params["priority"]),
             cast("Sequence[int]", params.get("subtract_fee_from_outputs", ())) if self._around.is_new else (),
         )
+        made = hostile(made, self._around.faults.hostility)
         one = made.transactions[0]
         return BuiltTransaction(
             amount=one.amount_in - one.fee - one.change,

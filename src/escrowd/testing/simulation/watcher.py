@@ -20,7 +20,8 @@ REST: Final = 4
 class SimulatedWatcher:
     """Looks at the chain, all at once. It lags while nobody lets it look.
 
-    An address that rests is looked for in blocks only, and not at every look.
+    An address that rests is looked for in blocks only, and not at every look. As any code it may be wrong: there are
+    transactions that it does not see, and outputs that it takes for some.
     """
 
     def __init__(self, memory: Memory, chain: SimulatedChain) -> None:
@@ -29,6 +30,9 @@ class SimulatedWatcher:
         self._looks = 0
         self._seen_changes = -1
         self._seen_blocks: list[str] = []
+        #: Ids of transactions that it passes over, and outputs that are not there.
+        self.blind_to: set[str] = set()
+        self.phantoms: dict[EscrowId, ReceivedOutput] = {}
 
     def look(self, *, everywhere: bool = False) -> None:
         """Bring the ledger up to date, as one transaction. With ``everywhere`` also what rests."""

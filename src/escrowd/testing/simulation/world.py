@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final, TypeAlias
 
 from escrowd.domain.conflicts import LeaseLost
@@ -42,6 +43,16 @@ ROUNDS: Final = 8
 
 class Violation(AssertionError):
     """Something happened that must never happen, whatever goes wrong."""
+
+
+class Temper(Enum):
+    """Which kind of events a world has more of than others."""
+
+    MILD = "none"
+    FORKING = "reorganisations"
+    THIEVISH = "parties who spend outside"
+    MORTAL = "crashes and lost replies"
+    LYING = "a watcher that errs and wallets that lie"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,8 @@ class World:
         self.chance = random.Random(seed)  # noqa: S311 - a seed is what is wanted
         self.now = BEGINNING
         self.tally = Tally(Counter(), Counter(), Counter())
+        #: Which kind of events this world likes.
+        self.temper = self.chance.choice(tuple(Temper))
         self.listener: Listener = lambda _world, _event: None
         self.faults = Faults()
         self.chain = SimulatedChain(lambda: self.now // 1000)
@@ -93,7 +106,7 @@ class World:
         self.memory.attempt_observer = self._check_nonces
         self.watcher = SimulatedWatcher(self.memory, self.chain)
         self.nature = Nature(self.chain, self.chance)
-        costs = Costs(most_inputs=self.chance.choice((2, 3, 146)))
+        costs = Costs(most_inputs=self.chance.choice((2, 3, 146)), unexpected=self.chance.choice((0, 0, 0, 0, 2, 8)))
         version = self.chance.choice((OLD_RPC, OLD_RPC, NEW_RPC))
         around = Surroundings(self.chain, self.log, self.faults, costs, lambda: self.now // 1000, version)
         self.house = WalletHouse(around)
@@ -124,6 +137,11 @@ class World:
     def escrows(self) -> tuple[Escrow, ...]:
         """All escrows as they are stored."""
         return tuple(self.memory.tables.escrows.values())
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the service has anything to do now."""
+        return bool(self._due())
 
     def excuse(self, escrow: str, why: str) -> None:
         """Note what the world did to an escrow, that may explain why it is held."""
@@ -194,9 +212,7 @@ class World:
     async def work(self) -> None:
         """Let the service do what is due, until nothing is, or for some rounds."""
         for _ in range(ROUNDS):
-            due = [
-                escrow for escrow, row in self.memory.tables.work.items() if row.due is not None and row.due <= self.now
-            ]
+            due = self._due()
             if not due:
                 return
             for escrow in due:
@@ -259,6 +275,10 @@ class World:
     @property
     def _owner(self) -> str:
         return f"node {self.node}"
+
+    def _due(self) -> list[EscrowId]:
+        rows = self.memory.tables.work.items()
+        return [escrow for escrow, row in rows if row.due is not None and row.due <= self.now]
 
     def _begin_life(self, node: int) -> None:
         self.node = node
