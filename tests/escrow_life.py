@@ -22,7 +22,7 @@ from escrowd.testing.wallet_sets import wallet_sets
 
 XMR = 10**12
 #: Seconds that anything may take on a busy machine.
-PATIENCE = 180.0
+PATIENCE = 120.0
 #: Where payouts go: the wallet of the funder, and a kept one that no test uses as an escrow.
 BUYER = FUNDER_ADDRESS
 VENDOR = wallet_sets()[-1].address
