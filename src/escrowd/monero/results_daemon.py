@@ -5,6 +5,7 @@ its blocks, so its last block has the height one below. epee leaves empty lists 
 """
 
 from enum import IntEnum
+from typing import Final
 
 import msgspec
 
@@ -245,3 +246,25 @@ class SubmittedTransaction(DaemonReply, frozen=True, kw_only=True):
     def accepted(self) -> bool:
         """Whether the daemon has the transaction now, in its pool or, when sent once more, in its chain."""
         return self.status == "OK"
+
+    @property
+    def why_not(self) -> str:
+        """Why it was refused, in the words of the daemon, which often are none but the names of the flags."""
+        flags = (name for name in _REFUSALS if getattr(self, name))
+        return ", ".join([*flags, *([self.reason] if self.reason else [])]) or "no reason is given"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: The flags of a transaction that was refused.
+_REFUSALS: Final = (
+    "double_spend",
+    "fee_too_low",
+    "invalid_input",
+    "invalid_output",
+    "low_mixin",
+    "overspend",
+    "too_big",
+    "too_few_outputs",
+    "sanity_check_failed",
+)

@@ -47,6 +47,10 @@ class Follower(Protocol):
         """Look at the escrow's payouts in pool and chain, send what got lost once more, and return what is new."""
         ...
 
+    async def note(self, tx: Transaction, escrow: EscrowId, event: Event) -> None:
+        """Store what such an event means for its payout, in the transaction that stores the event."""
+        ...
+
 
 class EscrowAdvance:
     """Advances escrows. ``handlers`` has one handler for each effect."""
@@ -113,6 +117,8 @@ class EscrowAdvance:
             async with self._fenced(claim) as tx:
                 now = await tx.escrows.load(escrow, for_update=True)
                 await apply(tx, now, events, Who.SERVICE, await tx.clock.now())
+                for event in events:
+                    await self._follower.note(tx, escrow, event)
                 # What follows from them is done at the next turn, which comes at once.
                 await tx.wake(escrow)
             crash_point(CrashPoint.P16_NOTIFIED)

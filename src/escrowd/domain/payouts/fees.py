@@ -29,6 +29,14 @@ class FeeRate:
         """Return the fee that we expect for a transaction."""
         return self.of(estimated_weight(inputs, outputs))
 
+    def asked(self, inputs: int, receivers: int) -> int:
+        """Return the fee that wallet2 charges for paying several receivers out of so many inputs.
+
+        ``create_transactions_2`` begins with its estimate for one output more, the change, and no extra field, and
+        lowers that never: a transaction that turns out to need no change pays it all the same.
+        """
+        return self.of(estimated_weight(inputs, receivers + 1, extra=0))
+
     def dust(self) -> int:
         """Return the amount up to which an output costs more than it brings, and is left out by wallets.
 
@@ -37,9 +45,13 @@ class FeeRate:
         return self.per_byte * (estimated_weight(2, 2) - estimated_weight(1, 2))
 
 
-def estimated_weight(inputs: int, outputs: int) -> int:
+#: Bytes of the extra field: the transaction's public key and an encrypted payment id, which is there in any case.
+EXTRA: Final = 1 + 32 + 2 + 9
+
+
+def estimated_weight(inputs: int, outputs: int, extra: int = EXTRA) -> int:
     """Return the weight of a transaction in bytes."""
-    prefix = 1 + 6 + inputs * (1 + 6 + RING_SIZE * 2 + 32) + outputs * (6 + 32 + 1) + _EXTRA
+    prefix = 1 + 6 + inputs * (1 + 6 + RING_SIZE * 2 + 32) + outputs * (6 + 32 + 1) + extra
     log_padded = _log_padded(outputs)
     proofs = (2 * (6 + log_padded) + 6) * 32 + 3 + inputs * (32 * RING_SIZE + 64) + inputs * 32
     rest = 1 + 8 * outputs + 32 * outputs + 4
@@ -48,8 +60,6 @@ def estimated_weight(inputs: int, outputs: int) -> int:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-#: The transaction's public key and an encrypted payment id, which is there even where it means nothing.
-_EXTRA: Final = 1 + 32 + 2 + 9
 #: A transaction of so many outputs pays for all of its proof; larger ones are charged for what they save.
 _FREE_OUTPUTS: Final = 2
 

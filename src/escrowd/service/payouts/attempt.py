@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import Attempt, AttemptStep, PaidOutput, PayoutTransaction
@@ -17,9 +18,10 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.results_signing import DescribedTransaction
 from escrowd.monero.results_wallet import IncomingTransfer
 from escrowd.service.crash_points import CrashPoint, crash_point
-from escrowd.service.payouts.errors import NothingShared
-from escrowd.service.payouts.validate import validate
-from escrowd.service.payouts.wallets import Proposal, Signers, check_spendable
+from escrowd.service.payouts.errors import NothingShared, ProposalRefused
+from escrowd.service.payouts.proposing import propose_to_several
+from escrowd.service.payouts.validate import Expected, validate
+from escrowd.service.payouts.wallets import Proposal, Seen, Signers, check_spendable
 
 #: From these steps on the signed bytes are there. Before them an attempt that was interrupted is given up.
 SIGNED_STEPS: Final = frozenset({AttemptStep.SIGNED, AttemptStep.SUBMITTED})
@@ -32,8 +34,12 @@ class Journal(Protocol):
         """Store a step of an attempt. Raises LeaseLost."""
         ...
 
-    async def note_key_images(self, found: Sequence[IncomingTransfer]) -> None:
-        """Let the watcher look for spends of these outputs. Raises LeaseLost."""
+    async def save_signed(self, attempt: Attempt, plan: PayoutPlan, residue: int) -> None:
+        """Store a signed attempt, and with its payout what it pays, spends and leaves behind. Raises LeaseLost."""
+        ...
+
+    async def note(self, found: Sequence[IncomingTransfer]) -> None:
+        """Note outputs that only a wallet finds, and let the watcher look for spends of all. Raises LeaseLost."""
         ...
 
     def check(self) -> None:
@@ -50,19 +56,20 @@ class Bounds:
     """What an attempt has to keep to."""
 
     rate: FeeRate
-    #: Key images that the attempts before this one would spend, each as a set: one of each must be spent again.
+    #: Key images that transactions before this attempt would spend, each as a set: one of each must be spent again.
     earlier: tuple[frozenset[str], ...] = ()
 
 
 async def sign_payout(
     signers: Signers, plan: PayoutPlan, attempt: Attempt, bounds: Bounds, journal: Journal
-) -> tuple[Attempt, PayoutPlan]:
-    """Carry a fresh attempt from its intent to the stored signature; return it and the plan that it carries out.
+) -> Attempt:
+    """Carry a fresh attempt from its intent to the stored signature, and return it as it is then.
 
-    The plan differs from the given one at most in dust that the wallet took along or left behind.
+    What is paid differs from the plan at most in dust that the wallet took along or left behind.
 
     Raises:
         WalletNotReady, MoneroError, WalletError: something failed; give the attempt up and begin a new one.
+        PlanOutdated: there is more to pay out than planned; it is noted.
         ProposalRefused: the proposal is not what was planned; nothing was signed.
         NothingShared: it would not replace an earlier attempt, but be mined beside it.
         LeaseLost: the claim has run out.
@@ -70,20 +77,24 @@ async def sign_payout(
     """
     await journal.save(attempt)
     crash_point(CrashPoint.P1_INTENT)
-    found = await _sync(signers, plan, attempt, journal)
+    seen = await _sync(signers, plan, attempt, journal)
     attempt = replace(attempt, step=AttemptStep.IMPORTED)
     await journal.save(attempt)
-    proposal, plan = await _propose(signers, plan, found, bounds, journal)
+    proposal, plan = await _propose(signers, plan, seen, bounds.rate, journal)
     _check_shared(proposal, bounds.earlier)
     attempt = replace(attempt, step=AttemptStep.PROPOSED, sealed_proposal=journal.seal(proposal.txset, attempt))
     await journal.save(attempt)
     crash_point(CrashPoint.P5_PROPOSED)
     described = await signers.describe(proposal.txset)
-    validate(described, plan, await signers.primary_address(), bounds.rate, proposal.key_images)
+    images = frozenset(seen.key_images.get(key, "") for key in plan.keys)
+    validate(described, proposal.key_images, Expected(plan, await signers.primary_address(), bounds.rate, images))
     attempt = replace(attempt, step=AttemptStep.VALIDATED, transactions=_transactions(described, proposal))
     await journal.save(attempt)
     crash_point(CrashPoint.P6_VALIDATED)
-    return await _sign(signers, proposal, attempt, journal), plan
+    attempt = await _signed(signers, proposal, attempt, journal)
+    await journal.save_signed(attempt, plan, plan.residue + sum(one.change_amount for one in described))
+    crash_point(CrashPoint.P10_SIGNED_IN_DB)
+    return attempt
 
 
 def interrupted(attempts: Sequence[Attempt]) -> Attempt | None:
@@ -97,62 +108,55 @@ def signed(attempts: Sequence[Attempt]) -> Attempt | None:
     return next((each for each in attempts if each.step in SIGNED_STEPS), None)
 
 
-def key_images_of(attempts: Sequence[Attempt]) -> tuple[frozenset[str], ...]:
-    """Return what each of the attempts that came so far would spend."""
-    images = (frozenset(image for one in each.transactions for image in one.key_images) for each in attempts)
-    return tuple(each for each in images if each)
+def to_be_excluded(attempts: Sequence[Attempt], ledger: Ledger) -> tuple[frozenset[str], ...]:
+    """Return what each transaction of these attempts spends that could still be mined."""
+    transactions = [one for each in attempts for one in each.transactions if not is_impossible(one, ledger)]
+    return tuple(frozenset(one.key_images) for one in transactions if one.key_images)
+
+
+def is_impossible(one: PayoutTransaction, ledger: Ledger) -> bool:
+    """Whether a block holds another transaction that spends what this one spends."""
+    return any(
+        each.key_image in one.key_images and each.height is not None and each.txid != one.txid for each in ledger.spends
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _sync(signers: Signers, plan: PayoutPlan, attempt: Attempt, journal: Journal) -> tuple[IncomingTransfer, ...]:
+async def _sync(signers: Signers, plan: PayoutPlan, attempt: Attempt, journal: Journal) -> Seen:
     """Give both signers fresh nonces and all key images, and make sure that the plan is what they see."""
     journal.check()
     exported = await signers.export()
     await journal.save(replace(attempt, step=AttemptStep.EXPORTED))
     await signers.import_from_each_other(exported)
-    found = await signers.spendable(plan.account)
-    await journal.note_key_images(found)
-    check_spendable(plan, found)
-    return found
+    seen = await signers.see()
+    await journal.note(seen.by_proposer)
+    check_spendable(plan, seen)
+    return seen
 
 
 async def _propose(
-    signers: Signers, plan: PayoutPlan, found: Sequence[IncomingTransfer], bounds: Bounds, journal: Journal
+    signers: Signers, plan: PayoutPlan, seen: Seen, rate: FeeRate, journal: Journal
 ) -> tuple[Proposal, PayoutPlan]:
     """Build the payout with the proposer's wallet, and store that wallet before anybody sees the set."""
     if len(plan.receivers) == 1:
         proposal = await signers.sweep(plan)
-        plan = _as_swept(plan, proposal, found, bounds.rate)
+        plan = _as_swept(plan, proposal, seen, rate)
     else:
-        fee = await _learned_fee(signers, plan, bounds.rate, journal)
-        proposal = await signers.transfer(plan, plan.outputs(fee))
+        proposal = await propose_to_several(signers, plan, rate, journal.check)
     await signers.keep_proposal()
     return proposal, plan
 
 
-def _as_swept(plan: PayoutPlan, proposal: Proposal, found: Sequence[IncomingTransfer], rate: FeeRate) -> PayoutPlan:
+def _as_swept(plan: PayoutPlan, proposal: Proposal, seen: Seen, rate: FeeRate) -> PayoutPlan:
     """Return the plan as the wallet carried it out: where dust begins, it may see otherwise than we do."""
-    key_of = {each.key_image: each.pubkey for each in found}
+    key_of = {image: key for key, image in seen.key_images.items()}
     swept = {key_of.get(image, "") for each in proposal.key_images for image in each}
     differing = [each for each in (*plan.inputs, *plan.left_out) if (each.key in swept) != (each in plan.inputs)]
     if any(each.amount > 2 * rate.dust() for each in differing):
         return plan  # the validation says what is wrong
     return plan.spending(swept)
-
-
-async def _learned_fee(signers: Signers, plan: PayoutPlan, rate: FeeRate, journal: Journal) -> int:
-    """Build the payout once to learn its fee, throw that away, and give the signers fresh nonces.
-
-    The first one pays a generous fee, so it has change, and is charged for that output. The second one pays the same
-    fee without change: then wallet2 finds all amounts used up, and asks for no more.
-    """
-    guess = 2 * rate.estimate(len(plan.inputs), len(plan.receivers) + 1)
-    trial = await signers.transfer(plan, plan.outputs(guess))
-    journal.check()
-    await signers.import_from_each_other(await signers.export())
-    return sum(trial.fees)
 
 
 def _check_shared(proposal: Proposal, earlier: Sequence[frozenset[str]]) -> None:
@@ -173,22 +177,21 @@ def _transactions(described: Sequence[DescribedTransaction], proposal: Proposal)
     )
 
 
-async def _sign(signers: Signers, proposal: Proposal, attempt: Attempt, journal: Journal) -> Attempt:
+async def _signed(signers: Signers, proposal: Proposal, attempt: Attempt, journal: Journal) -> Attempt:
     """Let the co-signer sign. Between the intent and the stored signature lies the only step that is never repeated."""
     attempt = replace(attempt, step=AttemptStep.SIGN_INTENT)
     await journal.save(attempt)
     crash_point(CrashPoint.P7_SIGN_INTENT)
     journal.check()
     txset, txids = await signers.sign(proposal.txset)
-    attempt = replace(
+    if len(set(txids)) != len(attempt.transactions):
+        raise ProposalRefused(f"a set of {len(attempt.transactions)} transactions was signed as {len(set(txids))}")
+    return replace(
         attempt,
         step=AttemptStep.SIGNED,
         sealed_signed_set=journal.seal(txset, attempt),
         transactions=tuple(replace(one, txid=txid) for one, txid in zip(attempt.transactions, txids, strict=True)),
     )
-    await journal.save(attempt)
-    crash_point(CrashPoint.P10_SIGNED_IN_DB)
-    return attempt
 
 
 def attempt_of(payout: str, number: int, pair: Pair) -> Attempt:

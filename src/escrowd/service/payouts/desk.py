@@ -6,44 +6,58 @@ is sent, an attempt that was interrupted is given up, and only where there is no
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
+from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError
-from escrowd.domain.escrow.assess import Ledger, is_spendable
+from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.escrow.events import Event, PayoutBroadcast, PayoutFailed
 from escrowd.domain.escrow.facts import Escrow, HoldReason
 from escrowd.domain.escrow.status import Status
-from escrowd.domain.identifiers import RANDOM_BYTES, Prefix, make_identifier
-from escrowd.domain.outputs import ReceivedOutput, credited_once
+from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
 from escrowd.domain.payouts.signers import Pair, signer_pairs
+from escrowd.domain.payouts.spendable import may_come, spendable, unspent
 from escrowd.monero.daemon import MoneroDaemon
-from escrowd.monero.errors import MultisigRefused, WalletNotOpened
 from escrowd.monero.results_signing import Priority
-from escrowd.monero.wallet import MoneroClient
 from escrowd.service.advance import Task
 from escrowd.service.payouts.attempt import (
     Bounds,
     attempt_of,
     interrupted,
-    key_images_of,
     sign_payout,
     signed,
+    to_be_excluded,
 )
-from escrowd.service.payouts.errors import NothingShared, PayoutError, ProposalRefused, TooManyInputs
-from escrowd.service.payouts.journal import ClaimJournal, Sealer, set_purpose
+from escrowd.service.payouts.errors import (
+    NothingLeft,
+    NothingShared,
+    NotSubmitted,
+    PayoutError,
+    PlanOutdated,
+    ProposalRefused,
+    TooManyInputs,
+    WalletNotReady,
+)
+from escrowd.service.payouts.journal import ClaimJournal, Sealer
 from escrowd.service.payouts.sending import Sending
-from escrowd.service.payouts.wallets import Signers, submit
-from escrowd.service.ports import Claim, Sessions, Store, Transaction
+from escrowd.service.payouts.wallets import Signers
+from escrowd.service.ports import Claim, Lease, Sessions, Store, Transaction
 
 log = structlog.get_logger()
 
 #: How many proposals in a row may be refused before a person is called.
-MOST_REFUSALS = 3
+MOST_REFUSALS: Final = 3
+#: How often in one call a plan is made again, because the signers' wallets turned out to know of more money.
+MOST_PLANS: Final = 3
+#: How often a return is ordered anew, because others have spent what it was to spend.
+MOST_RETURNS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,8 @@ class _Work:
     payout: Payout
     attempts: tuple[Attempt, ...]
     ledger: Ledger
+    #: Key images of signed transactions of earlier payouts that this one replaces.
+    replaced: tuple[frozenset[str], ...] = ()
 
 
 class PayoutDesk:
@@ -72,7 +88,7 @@ class PayoutDesk:
         self._daemon = daemon
         self._sealer = sealer
         self._randomness = randomness
-        self._sending = Sending(store, daemon)
+        self._sending = Sending(store, sessions, daemon, sealer)
 
     async def pay(self, task: Task) -> tuple[Event, ...]:
         """Carry out the order of an escrow, as far as to the daemon's pool.
@@ -84,9 +100,9 @@ class PayoutDesk:
         order = task.escrow.order
         if task.escrow.status is not Status.PAYING or order is None:
             return ()
+        await self._retire_older(task, order.version)
         async with self._store.transaction() as tx:
             await tx.hold_claim(task.claim)
-            await self._retire_older(tx, task.escrow, order.version)
             payout = await tx.payouts.of_order(task.escrow.id, order.version)
             if payout is None:
                 payout = await self._new(tx, task, order.kind, order.vendor_share, order.version)
@@ -96,19 +112,31 @@ class PayoutDesk:
         """Send money back to the buyer that came late, one account of the wallet at a time. Raises as :meth:`pay`."""
         if not task.escrow.has_ended:
             return ()
-        async with self._store.transaction() as tx:
-            await tx.hold_claim(task.claim)
-            payout = await tx.payouts.of_order(task.escrow.id, task.effect.version)
-            if payout is None:
-                account = await self._account_with_late_money(tx, task.escrow)
-                if account is None or await _under_way(tx, task.escrow):
-                    return ()
-                payout = await self._new(tx, task, PayoutKind.RETURN, 0, task.effect.version, account)
-        return await self._carry_on(task, payout)
+        rate = await self._fee_rate()
+        for number in range(MOST_RETURNS):
+            order = task.effect.version + number * _AGAIN
+            async with self._store.transaction() as tx:
+                await tx.hold_claim(task.claim)
+                payout = await tx.payouts.of_order(task.escrow.id, order)
+                if payout is None:
+                    account = await _account_worth_returning(tx, task.escrow, rate)
+                    if account is None or await _under_way(tx, task.escrow):
+                        return ()
+                    payout = await self._new(tx, task, PayoutKind.RETURN, 0, order, account)
+            if payout.status is not PayoutStatus.ABANDONED:
+                try:
+                    return await self._carry_on(task, payout)
+                except NothingLeft as error:
+                    await self._abandon_impossible(task, payout, error)
+        raise PayoutError(f"late money of {task.escrow.id} was spent by others {MOST_RETURNS} times")
 
     async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
         """Look after what was sent. See :meth:`escrowd.service.payouts.sending.Sending.follow`."""
         return await self._sending.follow(escrow, claim)
+
+    async def note(self, tx: Transaction, escrow: EscrowId, event: Event) -> None:
+        """Store with an event what it means for its payout."""
+        await self._sending.note(tx, escrow, event)
 
     # --- planning ----------------------------------------------------------------------------------------------------
 
@@ -129,39 +157,92 @@ class PayoutDesk:
         await tx.payouts.add(payout, version)
         return payout
 
-    async def _account_with_late_money(self, tx: Transaction, escrow: Escrow) -> int | None:
-        late = spendable_for(PayoutKind.RETURN, await tx.ledgers.ledger(escrow.id), await tx.payouts.all_of(escrow.id))
-        return min((each.account for each in late), default=None)
+    async def _retire_older(self, task: Task, version: int) -> None:
+        """Abandon an older payout that an operator's order replaces, unless the daemon has it.
 
-    async def _retire_older(self, tx: Transaction, escrow: Escrow, version: int) -> None:
-        """Abandon an older payout that an operator's order replaces, unless it could still be mined.
+        One that is signed may come back all the same; so the new one has to spend what that spends, and one of the two
+        excludes the other.
 
         Raises:
-            PayoutError: it could.
+            PayoutError: the daemon has it.
 
         """
-        present = await tx.payouts.of_order(escrow.id, version)
-        ledger = await tx.ledgers.ledger(escrow.id)
-        for payout in await tx.payouts.all_of(escrow.id):
-            if not payout.status.is_open or (present is not None and payout.id == present.id):
-                continue
+        async with self._store.transaction() as tx:
+            present = await tx.payouts.of_order(task.escrow.id, version)
+            older = [each for each in await tx.payouts.all_of(task.escrow.id) if each.status.is_open]
+            older = [each for each in older if present is None or each.id != present.id]
+            signatures = [signed(await tx.payouts.attempts(each.id)) for each in older]
+        for payout, sent in zip(older, signatures, strict=True):
+            if sent is not None and await self._sending.has_any(sent):
+                raise PayoutError(f"payout {payout.id} is signed and was sent: it cannot be replaced any more")
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(task.claim)
+            for payout in older:
+                await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))
+
+    async def _abandon_impossible(self, task: Task, payout: Payout, error: NothingLeft) -> None:
+        """Abandon a signed return that can never be mined, so that what is left goes back by another one.
+
+        Raises:
+            NothingLeft: the daemon has a part of it.
+
+        """
+        async with self._store.transaction() as tx:
             sent = signed(await tx.payouts.attempts(payout.id))
-            if sent is not None and not _is_impossible(sent, ledger):
-                raise PayoutError(f"payout {payout.id} is signed and may still be mined")
+        if sent is not None and await self._sending.has_any(sent):
+            raise error
+        log.warning("payout.impossible", escrow=payout.escrow, payout=payout.id, error=str(error))
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(task.claim)
             await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))
+
+    async def _plan(self, work: _Work, rate: FeeRate) -> PayoutPlan:
+        """Plan with what can be spent now, and note it: from now on what comes is late.
+
+        Raises:
+            WalletNotReady: there is enough, but it needs more blocks.
+            NotAllThere, Uneconomic: there is not.
+
+        """
+        payout, terms = work.payout, work.task.escrow.terms
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(work.task.claim)
+            others = [each for each in await tx.payouts.all_of(payout.escrow) if each.id != payout.id]
+            there = unspent(work.ledger, dict(await tx.ledgers.key_images(payout.escrow)), others)
+            now = spendable(there, work.ledger, payout.account)
+            try:
+                plan = plan_payout(terms, payout.kind, payout.vendor_share, now, rate.dust())
+                plan.outputs(rate.estimate(len(plan.inputs), max(2, len(plan.receivers))))
+            except (NotAllThere, Uneconomic) as error:
+                later = may_come(there, payout.account)
+                if later > sum(each.amount for each in now) and later >= payout.vendor_share:
+                    raise WalletNotReady(f"what is to be paid out needs more blocks: {error}") from error
+                raise
+            await tx.payouts.save(replace(payout, status=PayoutStatus.SIGNING, output_keys=plan.keys))
+            return plan
+
+    async def _fee_rate(self) -> FeeRate:
+        estimate = await self._daemon.get_fee_estimate()
+        per_byte = estimate.fees[Priority.NORMAL - 1] if len(estimate.fees) >= Priority.NORMAL else estimate.fee
+        return FeeRate(per_byte, estimate.quantization_mask)
 
     # --- carrying on -------------------------------------------------------------------------------------------------
 
     async def _carry_on(self, task: Task, payout: Payout) -> tuple[Event, ...]:
-        work = await self._load(task, payout)
         if payout.status is PayoutStatus.CONFIRMED:
             return ()
-        if signed(work.attempts) is None:
-            try:
-                work = await self._sign_with_some_pair(work)
-            except (Uneconomic, NotAllThere, TooManyInputs, NothingShared, ProposalRefused) as error:
-                return await self._give_up(work, error)
-        return await self._send(work)
+        work = await self._load(task, payout)
+        try:
+            if signed(work.attempts) is None:
+                work = await self._sign_as_planned(work)
+            return await self._send(work)
+        except (Uneconomic, NotAllThere, TooManyInputs, NothingShared, ProposalRefused) as error:
+            return await self._give_up(work, error)
+        except (NothingLeft, NotSubmitted) as error:
+            if payout.kind is PayoutKind.RETURN:
+                raise
+            reason = HoldReason.SPENT_OUTSIDE if isinstance(error, NothingLeft) else HoldReason.PAYOUT_FAILED
+            return (PayoutFailed(reason, str(error)),)
 
     async def _load(self, task: Task, payout: Payout) -> _Work:
         """Read what is stored, and give up what was interrupted."""
@@ -173,76 +254,54 @@ class PayoutDesk:
                 await tx.payouts.save_attempt(replace(left, step=AttemptStep.DISCARDED))
                 attempts = await tx.payouts.attempts(payout.id)
             ledger = await tx.ledgers.ledger(payout.escrow)
-            return _Work(task, payout, attempts, ledger)
+            return _Work(task, payout, attempts, ledger, await _replaced_by(tx, payout, ledger))
 
-    async def _sign_with_some_pair(self, work: _Work) -> _Work:
-        """Sign with the first pair whose wallets can be had; the choice is made before anything is signed."""
+    async def _sign_as_planned(self, work: _Work) -> _Work:
+        for _ in range(MOST_PLANS - 1):
+            try:
+                return await self._sign(work)
+            except PlanOutdated as error:
+                log.warning("payout.plan_outdated", payout=work.payout.id, error=str(error))
+                work = await self._load(work.task, work.payout)
+        return await self._sign(work)
+
+    async def _sign(self, work: _Work) -> _Work:
+        """Plan, sign with the first pair whose wallets can be had, and send while they are at hand."""
         rate = await self._fee_rate()
         plan = await self._plan(work, rate)
-        for position, pair in enumerate(work.payout.signers):
-            is_last = position == len(work.payout.signers) - 1
-            try:
-                return await self._sign(work, plan, pair, rate)
-            except WalletNotOpened as error:
-                if is_last:
-                    raise
-                log.warning("payout.signer_missing", payout=work.payout.id, pair=pair, error=str(error))
-                work = await self._load(work.task, work.payout)
-        raise AssertionError("unreachable: the last pair returns or raises")
-
-    async def _sign(self, work: _Work, plan: PayoutPlan, pair: Pair, rate: FeeRate) -> _Work:
-        attempt = attempt_of(work.payout.id, len(work.attempts) + 1, pair)
-        journal = ClaimJournal(self._store, work.task.claim, work.payout.escrow, self._sealer)
-        bounds = Bounds(rate, key_images_of(work.attempts))
-        async with self._sessions.lease(work.payout.escrow, pair) as lease:
+        async with AsyncExitStack() as leases:
+            lease, pair = await self._some_pair(leases, work.payout)
             work.task.claim.check()
-            attempt, plan = await sign_payout(Signers(lease, pair), plan, attempt, bounds, journal)
-            work = await self._note_signed(work, attempt, plan)
-            # While the wallets are at hand: the co-signer sends what it has completed.
-            await self._submit(work, attempt, lease.wallet(attempt.cosigner))
-        return work
-
-    async def _note_signed(self, work: _Work, attempt: Attempt, plan: PayoutPlan) -> _Work:
-        payout = replace(
-            work.payout,
-            status=PayoutStatus.SIGNING,
-            output_keys=plan.keys,
-            transactions=attempt.transactions,
-            residue=plan.residue,
-        )
+            attempt = attempt_of(work.payout.id, len(work.attempts) + 1, pair)
+            journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer)
+            bounds = Bounds(rate, (*to_be_excluded(work.attempts, work.ledger), *work.replaced))
+            attempt = await sign_payout(Signers(lease, pair, work.ledger.chain_height), plan, attempt, bounds, journal)
+            attempt = await self._sending.submit(attempt, lease.wallet(attempt.cosigner), work.task.claim)
+        # Its steps have been stored with what is paid, so that is read anew.
         async with self._store.transaction() as tx:
-            await tx.hold_claim(work.task.claim)
-            await tx.payouts.save(payout)
+            payouts = await tx.payouts.all_of(work.payout.escrow)
+        payout = next(each for each in payouts if each.id == work.payout.id)
         return replace(work, payout=payout, attempts=(*work.attempts, attempt))
 
-    async def _plan(self, work: _Work, rate: FeeRate) -> PayoutPlan:
-        """Plan with what can be spent now, and note it: from now on what comes is late."""
-        async with self._store.transaction() as tx:
-            await tx.hold_claim(work.task.claim)
-            others = [each for each in await tx.payouts.all_of(work.payout.escrow) if each.id != work.payout.id]
-            spendable = spendable_for(work.payout.kind, work.ledger, others, work.payout.account)
-            plan = plan_payout(
-                work.task.escrow.terms, work.payout.kind, work.payout.vendor_share, spendable, rate.dust()
-            )
-            plan.outputs(rate.estimate(len(plan.inputs), len(plan.receivers) + 1))
-            await tx.payouts.save(replace(work.payout, status=PayoutStatus.SIGNING, output_keys=plan.keys))
-            return plan
-
-    async def _fee_rate(self) -> FeeRate:
-        estimate = await self._daemon.get_fee_estimate()
-        per_byte = estimate.fees[Priority.NORMAL - 1] if len(estimate.fees) >= Priority.NORMAL else estimate.fee
-        return FeeRate(per_byte, estimate.quantization_mask)
-
-    # --- sending -----------------------------------------------------------------------------------------------------
+    async def _some_pair(self, leases: AsyncExitStack, payout: Payout) -> tuple[Lease, Pair]:
+        """Lease the wallets of the first pair that can be had: any two can sign, and nothing is signed yet."""
+        *preferred, last = payout.signers
+        for pair in preferred:
+            try:
+                return await leases.enter_async_context(self._sessions.lease(payout.escrow, pair)), pair
+            except LeaseLost:
+                raise
+            except EscrowdError as error:
+                log.warning("payout.signer_missing", payout=payout.id, pair=pair, error=str(error))
+        return await leases.enter_async_context(self._sessions.lease(payout.escrow, last)), last
 
     async def _send(self, work: _Work) -> tuple[Event, ...]:
         attempt = signed(work.attempts)
         if attempt is None:
             raise AssertionError(f"payout {work.payout.id} has no signed attempt")
         if attempt.step is not AttemptStep.SUBMITTED:
-            # A crash came between the signature and the answer to its submission: the wallet sends the same bytes.
-            async with self._sessions.lease(work.payout.escrow, (attempt.cosigner,)) as lease:
-                await self._submit(work, attempt, lease.wallet(attempt.cosigner))
+            # A crash came between the signature and the answer to its submission: a wallet sends the same bytes.
+            await self._sending.submit_again(work.payout.escrow, attempt, work.task.claim)
         payout = replace(work.payout, transactions=attempt.transactions)
         async with self._store.transaction() as tx:
             await tx.hold_claim(work.task.claim)
@@ -250,23 +309,6 @@ class PayoutDesk:
         txids = tuple(one.txid for one in attempt.transactions)
         log.info("payout.broadcast", escrow=payout.escrow, payout=payout.id, kind=payout.kind, txids=txids)
         return (PayoutBroadcast(payout.id, payout.kind, txids),)
-
-    async def _submit(self, work: _Work, attempt: Attempt, wallet: MoneroClient) -> None:
-        """Send a stored signature, make sure that the daemon has it, and keep its bytes.
-
-        Raises:
-            NotSubmitted: the daemon does not have it; it is sent again at the next call.
-
-        """
-        work.task.claim.check()
-        if not await self._sending.has_all(attempt):
-            txset = self._sealer.unseal(attempt.sealed_signed_set, set_purpose(attempt))
-            try:
-                await submit(wallet, txset)
-            except MultisigRefused as error:
-                # "Rejected" is what a wallet also says of what the daemon has already. The daemon itself decides below.
-                log.warning("payout.submission_refused", payout=attempt.payout, error=error.reason)
-        await self._sending.keep(attempt, work.task.claim)
 
     # --- giving up ---------------------------------------------------------------------------------------------------
 
@@ -277,49 +319,41 @@ class PayoutDesk:
         tries = sum(each.step is AttemptStep.DISCARDED for each in work.attempts)
         if isinstance(error, ProposalRefused | NothingShared) and tries < MOST_REFUSALS:
             raise error
-        is_return = work.payout.kind is PayoutKind.RETURN
-        keys = work.payout.output_keys
-        if is_return:
-            late = spendable_for(PayoutKind.RETURN, work.ledger, (), work.payout.account)
-            keys = tuple(each.key for each in late)
         async with self._store.transaction() as tx:
             await tx.hold_claim(work.task.claim)
-            await tx.payouts.save(replace(work.payout, status=PayoutStatus.ABANDONED, output_keys=keys))
-        if is_return and isinstance(error, Uneconomic):
+            await tx.payouts.save(replace(work.payout, status=PayoutStatus.ABANDONED))
+        if work.payout.kind is PayoutKind.RETURN and isinstance(error, Uneconomic):
             return ()
         return (PayoutFailed(HoldReason.PAYOUT_FAILED, str(error)),)
 
 
-def spendable_for(
-    kind: PayoutKind, ledger: Ledger, others: Sequence[Payout], account: int | None = None
-) -> tuple[ReceivedOutput, ...]:
-    """Return the outputs that a payout of this kind may spend now, of one account or of all.
-
-    What another payout spends is left out, and for a return also what another one gave up as too little.
-    """
-    taken: set[str] = set()
-    for payout in others:
-        if payout.status is not PayoutStatus.ABANDONED or (kind is payout.kind is PayoutKind.RETURN):
-            taken.update(payout.output_keys)
-    candidates = (each for each in credited_once(ledger.outputs) if each.txid not in ledger.our_txids)
-    return tuple(
-        each
-        for each in candidates
-        if each.key not in taken and is_spendable(each, ledger) and (account is None or each.account == account)
-    )
-
-
 # ---------------------------------------------------------------------------------------------------------------------
+
+#: An order on late money has the version of its effect; each further payout for it so many versions more.
+_AGAIN: Final = 10**6
+
+
+async def _account_worth_returning(tx: Transaction, escrow: Escrow, rate: FeeRate) -> int | None:
+    """Return the first account with late money that is worth more than its way back costs."""
+    ledger = await tx.ledgers.ledger(escrow.id)
+    late = unspent(ledger, dict(await tx.ledgers.key_images(escrow.id)), await tx.payouts.all_of(escrow.id))
+    for account in sorted({each.account for each in late}):
+        try:
+            plan = plan_payout(escrow.terms, PayoutKind.RETURN, 0, spendable(late, ledger, account), rate.dust())
+            plan.outputs(rate.estimate(len(plan.inputs), 2))
+        except Uneconomic as error:
+            log.info("payout.not_worth_returning", escrow=escrow.id, account=account, reason=str(error))
+            continue
+        return account
+    return None
 
 
 async def _under_way(tx: Transaction, escrow: Escrow) -> bool:
     return any(each.status.is_open for each in await tx.payouts.all_of(escrow.id))
 
 
-def _is_impossible(attempt: Attempt, ledger: Ledger) -> bool:
-    """Whether a block holds another transaction that spends what this attempt spends."""
-    images = {image for one in attempt.transactions for image in one.key_images}
-    return any(
-        spend.key_image in images and spend.height is not None and spend.txid not in ledger.our_txids
-        for spend in ledger.spends
-    )
+async def _replaced_by(tx: Transaction, payout: Payout, ledger: Ledger) -> tuple[frozenset[str], ...]:
+    """Return what each signed transaction of an abandoned payout spends, where that could still be mined."""
+    older: Sequence[Payout] = [each for each in await tx.payouts.all_of(payout.escrow) if each.id != payout.id]
+    sent = [signed(await tx.payouts.attempts(each.id)) for each in older if each.status is PayoutStatus.ABANDONED]
+    return to_be_excluded([each for each in sent if each is not None], ledger)

@@ -15,6 +15,14 @@ class WalletNotReady(PayoutError):
     retry = Retry.SAFE
 
 
+class PlanOutdated(WalletNotReady):
+    """A signer's wallet sees money that nobody had told of. It is noted by now: plan again."""
+
+
+class NothingLeft(PayoutError):
+    """Somebody else's transaction in the chain spends what is to be paid out."""
+
+
 class ProposalRefused(PayoutError):
     """A proposed transaction is not what was planned. Nothing was signed."""
 
@@ -31,6 +39,6 @@ class NotSubmitted(PayoutError):
 
 
 class TooManyInputs(PayoutError):
-    """A payout to several receivers has more inputs than one transaction holds."""
+    """A payout to several receivers has more inputs, or smaller ones, than one transaction can be made of."""
 
     fault = Fault.OPERATOR

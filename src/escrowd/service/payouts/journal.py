@@ -1,10 +1,12 @@
 """Stores the steps of an attempt, each in one transaction under the claim on its escrow."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.payouts.records import Attempt
+from escrowd.domain.outputs import SPENDABLE_AGE, ReceivedOutput
+from escrowd.domain.payouts.plan import PayoutPlan
+from escrowd.domain.payouts.records import Attempt, Payout, PayoutStatus
 from escrowd.domain.secret import Secret
 from escrowd.monero.results_wallet import IncomingTransfer
 from escrowd.service.ports import Claim, Store
@@ -23,12 +25,12 @@ class Sealer(Protocol):
 
 
 class ClaimJournal:
-    """The journal of one claim."""
+    """The journal of one payout under one claim."""
 
-    def __init__(self, store: Store, claim: Claim, escrow: EscrowId, sealer: Sealer) -> None:
+    def __init__(self, store: Store, claim: Claim, payout: Payout, sealer: Sealer) -> None:
         self._store = store
         self._claim = claim
-        self._escrow = escrow
+        self._payout = payout
         self._sealer = sealer
 
     async def save(self, attempt: Attempt) -> None:
@@ -37,12 +39,30 @@ class ClaimJournal:
             await tx.hold_claim(self._claim)
             await tx.payouts.save_attempt(attempt)
 
-    async def note_key_images(self, found: Sequence[IncomingTransfer]) -> None:
-        """Let the watcher look for spends of these outputs. Raises LeaseLost."""
+    async def save_signed(self, attempt: Attempt, plan: PayoutPlan, residue: int) -> None:
+        """Store a signed attempt, and with its payout what it pays, spends and leaves behind. Raises LeaseLost."""
+        payout = replace(
+            self._payout,
+            status=PayoutStatus.SIGNING,
+            output_keys=plan.keys,
+            transactions=attempt.transactions,
+            residue=residue,
+        )
         async with self._store.transaction() as tx:
             await tx.hold_claim(self._claim)
-            noted = [(each.pubkey, each.key_image) for each in found if each.key_image]
-            await tx.ledgers.note_key_images(self._escrow, noted)
+            await tx.payouts.save_attempt(attempt)
+            await tx.payouts.save(payout)
+
+    async def note(self, found: Sequence[IncomingTransfer]) -> None:
+        """Note outputs that only a wallet finds, and let the watcher look for spends of all. Raises LeaseLost."""
+        escrow = self._payout.escrow
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(self._claim)
+            height = (await tx.ledgers.ledger(escrow)).chain_height
+            elsewhere = [_output_of(each) for each in found if _is_news(each, height)]
+            await tx.ledgers.note_wallet_outputs(escrow, elsewhere)
+            images = [(each.pubkey, each.key_image) for each in found if each.key_image]
+            await tx.ledgers.note_key_images(escrow, images)
 
     def check(self) -> None:
         """Make sure that the claim has not run out, before anything leaves the process. Raises LeaseLost."""
@@ -56,3 +76,29 @@ class ClaimJournal:
 def set_purpose(attempt: Attempt) -> str:
     """Name what a transaction set is sealed for."""
     return f"transactions of attempt {attempt.number} at payout {attempt.payout}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _is_news(transfer: IncomingTransfer, chain_height: int) -> bool:
+    """Whether an output may be one that the watcher does not look for, and is not locked by its sender.
+
+    A wallet does not tell a lock. What is locked although it is old enough has one, and is left out until that is over.
+    """
+    index = transfer.subaddr_index
+    is_primary = (index.major, index.minor) == (0, 0)
+    return not is_primary and (transfer.unlocked or chain_height - transfer.block_height <= SPENDABLE_AGE)
+
+
+def _output_of(transfer: IncomingTransfer) -> ReceivedOutput:
+    return ReceivedOutput(
+        txid=transfer.tx_hash,
+        index=0,
+        key=transfer.pubkey,
+        amount=transfer.amount,
+        account=transfer.subaddr_index.major,
+        address_index=transfer.subaddr_index.minor,
+        height=transfer.block_height,
+        global_index=transfer.global_index,
+    )

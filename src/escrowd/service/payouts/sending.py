@@ -1,4 +1,4 @@
-"""Sent transactions: kept, looked for, sent again while they are in neither pool nor chain, and counted down to final.
+"""Signed transactions: sent, kept, looked for, sent again while they are in neither pool nor chain, counted to final.
 
 Sending the same bytes again is harmless (monerod accepts them in the pool and in the chain alike), so after any doubt
 they are sent again. Nothing is ever built anew in their place.
@@ -9,53 +9,129 @@ from typing import Final
 
 import structlog
 
+from escrowd.domain.conflicts import LeaseLost
+from escrowd.domain.errors import EscrowdError
 from escrowd.domain.escrow.assess import Ledger
-from escrowd.domain.escrow.events import Event, PayoutConfirmed, PayoutReorged
-from escrowd.domain.escrow.facts import Escrow
-from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutStatus, PayoutTransaction
+from escrowd.domain.escrow.events import Event, PayoutConfirmed, PayoutFailed, PayoutReorged
+from escrowd.domain.escrow.facts import Escrow, HoldReason
+from escrowd.domain.escrow.machine import is_allowed
+from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.payouts.records import (
+    Attempt,
+    AttemptStep,
+    Payout,
+    PayoutKind,
+    PayoutStatus,
+    PayoutTransaction,
+)
 from escrowd.monero.daemon import MoneroDaemon
+from escrowd.monero.errors import MultisigRefused
+from escrowd.monero.results_daemon import KeyImageStatus
+from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
-from escrowd.service.payouts.errors import NotSubmitted
-from escrowd.service.ports import Claim, Store
+from escrowd.service.payouts.errors import NothingLeft, NotSubmitted
+from escrowd.service.payouts.journal import Sealer, set_purpose
+from escrowd.service.ports import Claim, Sessions, Store, Transaction
 
 log = structlog.get_logger()
 
 #: Blocks after which a payout is followed no more: no chain was ever reorganised so deep.
 FOLLOWED_BLOCKS: Final = 720
+#: How often a set is sent in one call before it counts as refused. A wallet also says so where it met no daemon.
+SUBMISSIONS: Final = 2
 
 
 class Sending:
     """Looks after signed transactions."""
 
-    def __init__(self, store: Store, daemon: MoneroDaemon) -> None:
+    def __init__(self, store: Store, sessions: Sessions, daemon: MoneroDaemon, sealer: Sealer) -> None:
         self._store = store
+        self._sessions = sessions
         self._daemon = daemon
+        self._sealer = sealer
 
-    async def has_all(self, attempt: Attempt) -> bool:
-        """Ask the daemon whether it has all transactions of an attempt, in pool or chain."""
-        txids = [one.txid for one in attempt.transactions]
-        return not (await self._daemon.get_transactions(txids, prune=True)).missed_tx
+    # --- sending ------------------------------------------------------------------------------------------------------
 
-    async def keep(self, attempt: Attempt, claim: Claim) -> None:
-        """Keep the bytes of sent transactions, so that no wallet is needed to send them again, and note the step.
+    async def has_any(self, attempt: Attempt) -> bool:
+        """Ask the daemon whether it has a transaction of an attempt, in pool or chain."""
+        return bool((await self._daemon.get_transactions(_txids(attempt), prune=True)).txs)
+
+    async def submit(self, attempt: Attempt, wallet: MoneroClient, claim: Claim) -> Attempt:
+        """Send a stored signature with a wallet, make sure that the daemon has it, and keep its bytes.
+
+        Returns the attempt with its new step, which is stored.
 
         Raises:
-            NotSubmitted: the daemon does not have all of them.
+            NothingLeft: somebody else's transaction spends the same money, and is in the chain.
+            NotSubmitted: the daemon does not take it.
+            MoneroError: nobody knows; call it again.
 
         """
-        txids = [one.txid for one in attempt.transactions]
-        found = await self._daemon.get_transactions(txids)
+        for _ in range(SUBMISSIONS):
+            missing = (await self._daemon.get_transactions(_txids(attempt), prune=True)).missed_tx
+            if not missing:
+                return await self._keep(attempt, claim)
+            claim.check()
+            crash_point(CrashPoint.P11_SUBMIT_SENT)
+            try:
+                await wallet.submit_multisig(self._sealer.unseal(attempt.sealed_signed_set, set_purpose(attempt)))
+            except MultisigRefused as error:
+                # A wallet also says so of what the daemon has already, or when it met no daemon. It is looked up.
+                log.warning("payout.submission_refused", payout=attempt.payout, error=error.reason)
+            crash_point(CrashPoint.P12_SUBMIT_OK)
+        return await self._keep(attempt, claim)
+
+    async def submit_again(self, escrow: EscrowId, attempt: Attempt, claim: Claim) -> Attempt:
+        """Send a stored signature with whichever signer's wallet can be had. Raises as :meth:`submit`."""
+        try:
+            async with self._sessions.lease(escrow, (attempt.cosigner,)) as lease:
+                return await self.submit(attempt, lease.wallet(attempt.cosigner), claim)
+        except (LeaseLost, NothingLeft, NotSubmitted):
+            raise
+        except EscrowdError as error:
+            log.warning("payout.cosigner_missing", payout=attempt.payout, error=str(error))
+        async with self._sessions.lease(escrow, (attempt.proposer,)) as lease:
+            return await self.submit(attempt, lease.wallet(attempt.proposer), claim)
+
+    async def _keep(self, attempt: Attempt, claim: Claim) -> Attempt:
+        """Keep the bytes of sent transactions, so that no wallet is needed to send them again, and note the step."""
+        found = await self._daemon.get_transactions(_txids(attempt))
         if found.missed_tx:
-            raise NotSubmitted(f"the daemon has not taken transaction {found.missed_tx[0]} of payout {attempt.payout}")
+            await self._check_not_spent_by_others(attempt)
+            raise NotSubmitted(f"the daemon does not take transaction {found.missed_tx[0]} of payout {attempt.payout}")
         crash_point(CrashPoint.P13_IN_POOL)
+        submitted = replace(attempt, step=AttemptStep.SUBMITTED)
         async with self._store.transaction() as tx:
             await tx.hold_claim(claim)
             for one in found.txs:
                 await tx.payouts.keep_raw(one.tx_hash, one.as_hex)
-            await tx.payouts.save_attempt(replace(attempt, step=AttemptStep.SUBMITTED))
+            await tx.payouts.save_attempt(submitted)
+        return submitted
+
+    async def _check_not_spent_by_others(self, attempt: Attempt) -> None:
+        """Find out whether a block spends what these transactions spend, although it does not hold them.
+
+        Raises:
+            NothingLeft: one does.
+
+        """
+        images = [image for one in attempt.transactions for image in one.key_images]
+        statuses = await self._daemon.is_key_image_spent(images)
+        spent = {image for image, each in zip(images, statuses, strict=True) if each is KeyImageStatus.SPENT_IN_CHAIN}
+        # Asked in this order, a transaction of ours that was mined in between is found.
+        missing = set((await self._daemon.get_transactions(_txids(attempt), prune=True)).missed_tx)
+        for one in attempt.transactions:
+            if one.txid in missing and spent.intersection(one.key_images):
+                raise NothingLeft(f"another transaction spends what {one.txid} of payout {attempt.payout} spends")
+
+    # --- following ----------------------------------------------------------------------------------------------------
 
     async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
-        """Look at the escrow's payouts in pool and chain, send what got lost once more, and return what is new."""
+        """Look at the escrow's payouts in pool and chain, send what got lost once more, and return what is new.
+
+        What an event means for its payout is stored together with it, by :meth:`note`.
+        """
         async with self._store.transaction() as tx:
             ledger = await tx.ledgers.ledger(escrow.id)
             payouts = await tx.payouts.all_of(escrow.id)
@@ -63,39 +139,53 @@ class Sending:
         for payout in payouts:
             if payout.status is PayoutStatus.BROADCAST:
                 events += await self._follow_sent(escrow, payout, ledger, claim)
-            elif payout.status is PayoutStatus.CONFIRMED:
-                events += await self._follow_final(payout, ledger, claim)
+            elif payout.status is PayoutStatus.CONFIRMED and _is_lost(payout, ledger):
+                events += await self._follow_lost(escrow, payout, payouts, ledger, claim)
         return tuple(events)
+
+    async def note(self, tx: Transaction, escrow: EscrowId, event: Event) -> None:
+        """Store with an event what it means for its payout."""
+        if not isinstance(event, PayoutConfirmed | PayoutReorged):
+            return
+        status = PayoutStatus.CONFIRMED if isinstance(event, PayoutConfirmed) else PayoutStatus.BROADCAST
+        ledger = await tx.ledgers.ledger(escrow)
+        for payout in await tx.payouts.all_of(escrow):
+            if payout.id == event.payout:
+                await tx.payouts.save(replace(_with_heights(payout, ledger), status=status))
 
     async def _follow_sent(self, escrow: Escrow, payout: Payout, ledger: Ledger, claim: Claim) -> list[Event]:
         found = _with_heights(payout, ledger)
         if found != payout:
             crash_point(CrashPoint.P14_MINED)
-            await self._save(found, claim)
+            async with self._store.transaction() as tx:
+                await tx.hold_claim(claim)
+                await tx.payouts.save(found)
         if all(_depth(one, ledger) >= escrow.terms.confirmations for one in found.transactions):
             crash_point(CrashPoint.P15_FINAL)
-            await self._save(replace(found, status=PayoutStatus.CONFIRMED), claim)
             return [PayoutConfirmed(payout.id, payout.kind, _txids(payout))]
-        await self._send_what_is_missing(found, ledger, claim)
+        refused = await self._send_what_is_missing(found, ledger, claim)
+        # In any other status nobody waits for it: an escrow that is held has its person already.
+        if refused and escrow.status is Status.PAYING and payout.kind is not PayoutKind.RETURN:
+            return [await self._failure(payout, refused)]
         return []
 
-    async def _follow_final(self, payout: Payout, ledger: Ledger, claim: Claim) -> list[Event]:
-        deepest = min((one.height or 0) for one in payout.transactions)
-        if ledger.chain_height - deepest > FOLLOWED_BLOCKS:
-            return []
-        found = _with_heights(payout, ledger)
-        if all(one.height is not None for one in found.transactions):
-            return []
+    async def _follow_lost(
+        self, escrow: Escrow, payout: Payout, payouts: tuple[Payout, ...], ledger: Ledger, claim: Claim
+    ) -> list[Event]:
+        """Tell that a payout which was final is so no more, unless another one is under way: then it is only sent."""
         log.warning("payout.reorged", escrow=payout.escrow, payout=payout.id)
-        await self._save(replace(found, status=PayoutStatus.BROADCAST), claim)
-        return [PayoutReorged(payout.id, payout.kind)]
+        event = PayoutReorged(payout.id, payout.kind)
+        if any(each.status.is_open for each in payouts) or not is_allowed(escrow, event, Who.SERVICE):
+            await self._send_what_is_missing(payout, ledger, claim)
+            return []
+        return [event]
 
-    async def _send_what_is_missing(self, payout: Payout, ledger: Ledger, claim: Claim) -> None:
+    async def _send_what_is_missing(self, payout: Payout, ledger: Ledger, claim: Claim) -> str:
+        """Send transactions again that are in neither pool nor chain; return why the daemon refused one, if it did."""
         seen = {spend.txid for spend in ledger.spends}
         unseen = [one.txid for one in payout.transactions if one.txid not in seen]
-        if not unseen:
-            return
-        missed = (await self._daemon.get_transactions(unseen, prune=True)).missed_tx
+        missed = (await self._daemon.get_transactions(unseen, prune=True)).missed_tx if unseen else ()
+        refused = ""
         for txid in missed:
             async with self._store.transaction() as tx:
                 raw = await tx.payouts.raw(txid)
@@ -103,11 +193,21 @@ class Sending:
                 claim.check()
                 answer = await self._daemon.send_raw_transaction(raw)
                 log.warning("payout.sent_again", payout=payout.id, txid=txid, accepted=answer.accepted)
+                if not answer.accepted:
+                    refused = f"the daemon does not take transaction {txid} again: {answer.why_not}"
+        return refused
 
-    async def _save(self, payout: Payout, claim: Claim) -> None:
+    async def _failure(self, payout: Payout, refused: str) -> PayoutFailed:
         async with self._store.transaction() as tx:
-            await tx.hold_claim(claim)
-            await tx.payouts.save(payout)
+            sent = next(
+                (each for each in await tx.payouts.attempts(payout.id) if each.step is AttemptStep.SUBMITTED), None
+            )
+        try:
+            if sent is not None:
+                await self._check_not_spent_by_others(sent)
+        except NothingLeft as error:
+            return PayoutFailed(HoldReason.SPENT_OUTSIDE, str(error))
+        return PayoutFailed(HoldReason.PAYOUT_FAILED, refused)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -119,9 +219,16 @@ def _with_heights(payout: Payout, ledger: Ledger) -> Payout:
     return replace(payout, transactions=transactions)
 
 
+def _is_lost(payout: Payout, ledger: Ledger) -> bool:
+    """Whether a reorganisation took a final payout out of the chain, as far as payouts are followed."""
+    deepest = min((one.height or 0) for one in payout.transactions)
+    found = _with_heights(payout, ledger).transactions
+    return ledger.chain_height - deepest <= FOLLOWED_BLOCKS and any(one.height is None for one in found)
+
+
 def _depth(one: PayoutTransaction, ledger: Ledger) -> int:
     return 0 if one.height is None else max(0, ledger.chain_height - one.height)
 
 
-def _txids(payout: Payout) -> tuple[str, ...]:
-    return tuple(one.txid for one in payout.transactions)
+def _txids(paying: Payout | Attempt) -> tuple[str, ...]:
+    return tuple(one.txid for one in paying.transactions)

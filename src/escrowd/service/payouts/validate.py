@@ -3,10 +3,16 @@
 Signing is blind: ``sign_multisig`` of wallet2 takes any recipient, any fee, any lock. So whoever proposes could take
 the money, lock it for years, or burn it as a fee. What is described here is what is signed: wallet2 builds the
 transactions anew from the described destinations, and refuses where they differ (``sign_multisig_tx``).
+
+The description does not say which outputs are spent, before ``Capability.DESCRIBE_SOURCES``. Then the key images that
+the proposer names are held against those that the co-signer knows, and the described sums against the ledger. A set
+that spends others all the same gets a signature that no daemon takes: the co-signer signs with the keys of its own.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from escrowd.domain.payouts.fees import LARGEST_MULTIPLE, RING_SIZE, FeeRate
 from escrowd.domain.payouts.plan import PayoutPlan
@@ -14,18 +20,25 @@ from escrowd.monero.results_signing import DescribedTransaction
 from escrowd.service.payouts.errors import ProposalRefused
 
 #: No payout is cut into more transactions than this.
-MOST_TRANSACTIONS = 32
-#: Bytes of a one-time key, and of an encrypted payment id in a nonce with its kind.
-_KEY = 32
-_NONCE = 9
+MOST_TRANSACTIONS: Final = 32
+#: Change is at most the fee divided by this: what was set aside for the network and not asked for.
+LARGEST_CHANGE_DIVISOR: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a proposal is held against."""
+
+    plan: PayoutPlan
+    #: The escrow's own address: only there may change go.
+    primary_address: str
+    rate: FeeRate
+    #: Key images of exactly the outputs that the plan spends, as the co-signer knows them.
+    key_images: frozenset[str]
 
 
 def validate(
-    described: Sequence[DescribedTransaction],
-    plan: PayoutPlan,
-    primary_address: str,
-    rate: FeeRate,
-    key_images: Sequence[Sequence[str]],
+    described: Sequence[DescribedTransaction], key_images: Sequence[Sequence[str]], expected: Expected
 ) -> None:
     """Make sure that a set does exactly what was planned.
 
@@ -35,7 +48,7 @@ def validate(
         ProposalRefused: it does not; the message says in what.
 
     """
-    for complaint in _complaints(described, plan, primary_address, rate, key_images):
+    for complaint in _complaints(described, key_images, expected):
         raise ProposalRefused(complaint)
 
 
@@ -46,57 +59,64 @@ def fee_limit(rate: FeeRate, inputs: int, outputs: int) -> int:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+#: Bytes of a one-time key, and of an encrypted payment id in a nonce with its kind.
+_KEY: Final = 32
+_NONCE: Final = 9
+
 
 def _complaints(
-    described: Sequence[DescribedTransaction],
-    plan: PayoutPlan,
-    primary_address: str,
-    rate: FeeRate,
-    key_images: Sequence[Sequence[str]],
+    described: Sequence[DescribedTransaction], key_images: Sequence[Sequence[str]], expected: Expected
 ) -> Iterator[str]:
+    receivers = len(expected.plan.receivers)
     if not 1 <= len(described) <= MOST_TRANSACTIONS:
         yield f"the set has {len(described)} transactions"
-    if len(plan.receivers) > 1 and len(described) > 1:
-        yield f"a payout to {len(plan.receivers)} receivers is one transaction, not {len(described)}"
-    yield from _about_inputs(described, plan, key_images)
-    for number, one in enumerate(described, 1):
-        spent = len(key_images[number - 1]) if number <= len(key_images) else 0
-        for complaint in _about_one(one, primary_address, rate, spent):
+    if len(key_images) != len(described):
+        yield f"the set has {len(described)} transactions and tells the inputs of {len(key_images)}"
+    if receivers > 1 and len(described) > 1:
+        yield f"a payout to {receivers} receivers is one transaction, not {len(described)}"
+    yield from _about_inputs(described, key_images, expected)
+    for number, (one, spent) in enumerate(zip(described, key_images, strict=False), 1):
+        for complaint in _about_one(one, len(spent), expected):
             yield f"transaction {number}: {complaint}"
-    yield from _about_receivers(described, plan)
+    yield from _about_receivers(described, expected.plan)
 
 
 def _about_inputs(
-    described: Sequence[DescribedTransaction], plan: PayoutPlan, key_images: Sequence[Sequence[str]]
+    described: Sequence[DescribedTransaction], key_images: Sequence[Sequence[str]], expected: Expected
 ) -> Iterator[str]:
     total = sum(one.amount_in for one in described)
-    if total != plan.total:
-        yield f"the set spends {total} piconero, and {plan.total} are planned"
+    if total != expected.plan.total:
+        yield f"the set spends {total} piconero, and {expected.plan.total} are planned"
     images = [image for each in key_images for image in each]
-    if len(key_images) != len(described):
-        yield f"the set has {len(described)} transactions and tells the inputs of {len(key_images)}"
-    if len(set(images)) != len(images) or len(images) != len(plan.inputs):
-        yield f"the set spends {len(set(images))} outputs, and {len(plan.inputs)} are planned"
-    sources = Counter(source.pubkey for one in described for source in one.sources)
-    if sources and sources != Counter(plan.keys):
+    if len(set(images)) != len(images):
+        yield "the set spends an output twice"
+    if set(images) != expected.key_images:
         yield "the set spends other outputs than planned"
+    sources = Counter(source.pubkey for one in described for source in one.sources)
+    if sources and sources != Counter(expected.plan.keys):
+        yield "the set is described with other outputs than planned"
 
 
-def _about_one(one: DescribedTransaction, primary_address: str, rate: FeeRate, inputs: int) -> Iterator[str]:
+def _about_one(one: DescribedTransaction, inputs: int, expected: Expected) -> Iterator[str]:
     paid = sum(each.amount for each in one.recipients)
-    limit = fee_limit(rate, inputs, len(one.recipients) + 1)
+    outputs = len(one.recipients) + bool(one.change_amount)
+    limit = fee_limit(expected.rate, inputs, max(2, outputs))
     sums_agree = one.amount_in == one.amount_out + one.fee and one.amount_out == paid + one.change_amount
     pays_somebody = one.fee > 0 and bool(one.recipients) and all(each.amount > 0 for each in one.recipients)
+    change_is_ours = one.change_amount == 0 or (
+        one.change_amount > 0 and one.change_address == expected.primary_address
+    )
     laws = (
         (one.unlock_time == 0, f"it locks the money until {one.unlock_time}"),
         (not one.payment_id.strip("0"), "it carries a payment id"),
         (one.ring_size == RING_SIZE, f"its rings have {one.ring_size} members"),
         (sums_agree, "its sums do not agree"),
-        (not one.change_amount or one.change_address == primary_address, "its change goes to a foreign address"),
-        (one.fee <= limit, f"its fee is {one.fee} piconero, and {limit} are the most that we pay"),
+        (change_is_ours, "its change goes to a foreign address"),
         (pays_somebody, "it pays nothing to somebody, or to the network"),
-        (one.dummy_outputs <= 1, f"it has {one.dummy_outputs} outputs to nobody"),
-        (_is_plain_extra(one.extra, len(one.recipients) + 2), "its extra field holds more than keys"),
+        (one.fee <= limit, f"its fee is {one.fee} piconero, and {limit} are the most that we pay"),
+        # A transaction has two outputs at least; wallet2 makes up for a missing one with nothing to nobody.
+        (one.dummy_outputs == int(outputs == 1), f"it has {one.dummy_outputs} outputs to nobody"),
+        (_is_plain_extra(one.extra, outputs + 1), "its extra field holds more than keys"),
     )
     yield from (complaint for holds, complaint in laws if not holds)
 
@@ -104,13 +124,14 @@ def _about_one(one: DescribedTransaction, primary_address: str, rate: FeeRate, i
 def _about_receivers(described: Sequence[DescribedTransaction], plan: PayoutPlan) -> Iterator[str]:
     fee = sum(one.fee for one in described)
     change = sum(one.change_amount for one in described)
-    if change:
+    # A sweep leaves none. Exact amounts for several receivers can leave what the network did not ask for.
+    if change > (fee // LARGEST_CHANGE_DIVISOR if len(plan.receivers) > 1 else 0):
         yield f"{change} piconero of change would stay behind"
     paid: Counter[str] = Counter()
     for one in described:
         for each in one.recipients:
             paid[each.address] += each.amount
-    wanted = {each.to: each.amount for each in plan.outputs(fee)}
+    wanted = {each.to: each.amount for each in plan.outputs(fee + change)}
     if dict(paid) != wanted:
         yield f"it pays {_amounts(paid)}, and {_amounts(wanted)} are planned"
 
@@ -119,7 +140,7 @@ def _amounts(amounts: Counter[str] | dict[str, int]) -> str:
     return ", ".join(f"{amount} to {address[:12]}…" for address, amount in sorted(amounts.items())) or "nothing"
 
 
-def _is_plain_extra(extra: str, most_outputs: int) -> bool:
+def _is_plain_extra(extra: str, most_keys: int) -> bool:
     """Whether an extra field holds the keys of the transaction, at most one encrypted payment id, and nothing else.
 
     Tags as in ``tx_extra.h``: 1 a public key, 2 a nonce, 4 additional public keys.
@@ -131,7 +152,7 @@ def _is_plain_extra(extra: str, most_outputs: int) -> bool:
     seen: list[int] = []
     while data:
         tag = data[0]
-        size = _size_of_field(tag, data, most_outputs)
+        size = _size_of_field(tag, data, most_keys)
         if size is None or len(data) < size or tag in seen:
             return False
         seen.append(tag)
@@ -139,11 +160,11 @@ def _is_plain_extra(extra: str, most_outputs: int) -> bool:
     return 1 in seen
 
 
-def _size_of_field(tag: int, data: bytes, most_outputs: int) -> int | None:
+def _size_of_field(tag: int, data: bytes, most_keys: int) -> int | None:
     if tag == 1:
         return 1 + _KEY
     if tag == 2 and data[1:3] == bytes([_NONCE, 1]):
         return 2 + _NONCE
-    if tag == 4 and len(data) > 1 and 1 <= data[1] <= most_outputs:
+    if tag == 4 and len(data) > 1 and 1 <= data[1] <= most_keys:
         return 2 + data[1] * _KEY
     return None

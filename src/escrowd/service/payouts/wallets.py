@@ -15,10 +15,10 @@ from escrowd.domain.payouts.signers import Pair
 from escrowd.domain.secret import Secret
 from escrowd.monero.errors import NotEnoughMoney, TransferRefused
 from escrowd.monero.results_signing import DescribedTransaction, Priority
-from escrowd.monero.results_wallet import IncomingKind, IncomingTransfer, Recipient
+from escrowd.monero.results_wallet import IncomingTransfer, Recipient
 from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
-from escrowd.service.payouts.errors import TooManyInputs, WalletNotReady
+from escrowd.service.payouts.errors import PlanOutdated, TooManyInputs, WalletNotReady
 from escrowd.service.ports import Lease
 
 #: Inputs of one transaction with several receivers. wallet2 was seen to put 146 into one that pays a single receiver.
@@ -34,16 +34,39 @@ class Proposal:
     key_images: tuple[tuple[str, ...], ...]
 
 
-class Signers:
-    """The wallets of a pair, out of one lease."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the two wallets see after a sync: the outputs of all accounts."""
 
-    def __init__(self, lease: Lease, pair: Pair) -> None:
+    by_proposer: tuple[IncomingTransfer, ...]
+    by_cosigner: tuple[IncomingTransfer, ...]
+
+    @property
+    def key_images(self) -> dict[str, str]:
+        """Key image of each one-time key, as the co-signer knows them: whoever proposes does not choose them."""
+        return {each.pubkey: each.key_image for each in self.by_cosigner if each.key_image}
+
+
+class Signers:
+    """The wallets of a pair, out of one lease. ``height`` is how many blocks they have to know at least."""
+
+    def __init__(self, lease: Lease, pair: Pair, height: int = 0) -> None:
         self._lease = lease
+        self._height = height
         self._proposer, self._cosigner = (lease.wallet(role) for role in pair)
 
     async def export(self) -> tuple[Secret, Secret]:
-        """Let both read the chain, make fresh nonces, and be stored."""
+        """Let both read the chain, make fresh nonces, and be stored.
+
+        Raises:
+            WalletNotReady: a wallet does not come as far in the chain as we know it to be.
+
+        """
         await asyncio.gather(self._proposer.refresh(), self._cosigner.refresh())
+        # A refresh was seen to say that all is well and to stay behind, at a transaction made for that.
+        heights = await asyncio.gather(self._proposer.get_height(), self._cosigner.get_height())
+        if min(heights) < self._height:
+            raise WalletNotReady(f"a signer's wallet has read {min(heights)} blocks, and there are {self._height}")
         exported = await asyncio.gather(self._proposer.export_multisig_info(), self._cosigner.export_multisig_info())
         crash_point(CrashPoint.P2_EXPORTED)
         await self._lease.store()
@@ -66,18 +89,18 @@ class Signers:
             raise WalletNotReady(f"the signers' wallets have imported data on {seen[0]} and on {seen[1]} outputs")
         crash_point(CrashPoint.P4_IMPORTED)
 
-    async def spendable(self, account: int) -> tuple[IncomingTransfer, ...]:
-        """Return what the proposer could spend now, of one account.
+    async def see(self) -> Seen:
+        """Return what both know now.
 
         Raises:
-            WalletNotReady: its knowledge of key images is not complete.
+            WalletNotReady: the proposer's knowledge of key images is not complete.
 
         """
         balance = await self._proposer.get_balance_of_all_accounts()
         if balance.multisig_import_needed:
             raise WalletNotReady("the proposer's wallet still needs data of a co-signer after an import")
-        found = await self._proposer.incoming_transfers(IncomingKind.AVAILABLE, account)
-        return tuple(each for each in found if each.unlocked and not each.frozen and not each.spent)
+        accounts = sorted({0, *(each.account_index for each in balance.per_subaddress)})
+        return Seen(*await asyncio.gather(_known_to(self._proposer, accounts), _known_to(self._cosigner, accounts)))
 
     async def sweep(self, plan: PayoutPlan) -> Proposal:
         """Build transactions that pay all of the account to the one receiver. Raises WalletNotReady."""
@@ -91,12 +114,19 @@ class Signers:
             built.multisig_txset, built.fee_list, tuple(each.key_images for each in built.spent_key_images_list)
         )
 
-    async def transfer(self, plan: PayoutPlan, outputs: Sequence[PaidOutput]) -> Proposal:
-        """Build one transaction that pays each receiver its amount. Raises WalletNotReady, TooManyInputs."""
+    async def transfer(self, plan: PayoutPlan, outputs: Sequence[PaidOutput]) -> Proposal | None:
+        """Build one transaction that pays each receiver its amount.
+
+        ``None``: the amounts leave too little for the network.
+
+        Raises:
+            TooManyInputs: one transaction does not hold all that is to be paid out.
+
+        """
         if len(plan.inputs) > MOST_INPUTS:
             raise TooManyInputs(
                 f"{len(plan.inputs)} outputs cannot be paid to {len(outputs)} receivers in one transaction, which "
-                f"holds {MOST_INPUTS}: refund or release them to one side, or sweep them into one output first"
+                f"holds {MOST_INPUTS}: refund or release them to one side"
             )
         try:
             built = await self._proposer.transfer(
@@ -105,8 +135,8 @@ class Signers:
                 subaddr_indices=plan.address_indices,
                 priority=Priority.NORMAL,
             )
-        except (TransferRefused, NotEnoughMoney) as error:
-            raise WalletNotReady(f"the wallet could not build the payout: {error.reason}") from error
+        except (TransferRefused, NotEnoughMoney):
+            return None
         return Proposal(built.multisig_txset, (built.fee,), (built.spent_key_images.key_images,))
 
     async def keep_proposal(self) -> None:
@@ -118,7 +148,12 @@ class Signers:
         return await self._cosigner.describe_transfer(multisig_txset=txset)
 
     async def sign(self, txset: Secret) -> tuple[Secret, tuple[str, ...]]:
-        """Let the co-signer complete the set, and be stored; return it with the ids of its transactions."""
+        """Let the co-signer complete the set, and be stored; return it with the ids of its transactions.
+
+        Raises:
+            MultisigRefused: it was made with nonces that the co-signer does not have any more.
+
+        """
         signed = await self._cosigner.sign_multisig(txset)
         crash_point(CrashPoint.P8_SIGNED)
         await self._lease.store()
@@ -130,27 +165,38 @@ class Signers:
         return await self._cosigner.get_address()
 
 
-async def submit(wallet: MoneroClient, signed: Secret) -> None:
-    """Send a signed set. Sending the same one again does no harm."""
-    crash_point(CrashPoint.P11_SUBMIT_SENT)
-    await wallet.submit_multisig(signed)
-    crash_point(CrashPoint.P12_SUBMIT_OK)
-
-
-def check_spendable(plan: PayoutPlan, found: Sequence[IncomingTransfer]) -> None:
-    """Make sure that a wallet can spend exactly what was planned.
+def check_spendable(plan: PayoutPlan, seen: Seen) -> None:
+    """Make sure that both wallets know exactly what was planned.
 
     Raises:
-        WalletNotReady: something is missing, has another amount or no key image, or there is more than planned.
+        WalletNotReady: something is missing, has another amount or no key image.
+        PlanOutdated: the proposer could spend more than was planned.
 
     """
-    there = {each.pubkey: each for each in found}
-    for output in plan.inputs:
-        seen = there.get(output.key)
-        if seen is None or seen.amount != output.amount:
-            raise WalletNotReady(f"the wallet cannot spend the output of transaction {output.txid} yet")
-        if not seen.key_image:
-            raise WalletNotReady(f"the wallet does not know the key image of an output of transaction {output.txid}")
-    known = {each.key for each in (*plan.inputs, *plan.left_out)}
-    if more := there.keys() - known:
-        raise WalletNotReady(f"the wallet can spend an output of {there[min(more)].tx_hash} that was not seen yet")
+    for known in (seen.by_proposer, seen.by_cosigner):
+        there = {each.pubkey: each for each in _spendable(known, plan.account)}
+        for output in plan.inputs:
+            found = there.get(output.key)
+            if found is None or found.amount != output.amount:
+                raise WalletNotReady(f"a wallet cannot spend the output of transaction {output.txid} yet")
+            if not found.key_image:
+                raise WalletNotReady(f"a wallet lacks the key image of an output of transaction {output.txid}")
+    planned = {each.key for each in (*plan.inputs, *plan.left_out)}
+    more = [each for each in _spendable(seen.by_proposer, plan.account) if each.pubkey not in planned]
+    if more:
+        raise PlanOutdated(f"a wallet can spend an output of transaction {more[0].tx_hash} that is not planned")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _known_to(wallet: MoneroClient, accounts: Sequence[int]) -> tuple[IncomingTransfer, ...]:
+    return tuple([each for account in accounts for each in await wallet.incoming_transfers(account_index=account)])
+
+
+def _spendable(known: Sequence[IncomingTransfer], account: int) -> list[IncomingTransfer]:
+    return [
+        each
+        for each in known
+        if each.subaddr_index.major == account and each.unlocked and not each.frozen and not each.spent
+    ]

@@ -1,0 +1,69 @@
+"""How several receivers are paid exact amounts by a wallet that cannot take its fee out of them.
+
+Before ``Capability.SUBTRACT_FEE`` the amounts have to be known before the fee is, and what they leave beyond it becomes
+change. wallet2 asks for the fee of its own estimate, which we can reckon too: with just that set aside nothing is left
+over. Where it asks for something else, a first proposal is built to learn that, and thrown away; the signers get fresh
+nonces, and it is built again.
+
+Out of many small inputs wallet2 may refuse what it has just asked for: once it adds inputs for the sake of the fee, it
+counts only those (``create_transactions_2``). Then a little more is set aside, and what is not needed comes back to the
+escrow's own address, too little to be worth its own fee.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from escrowd.domain.payouts.fees import FeeRate
+from escrowd.domain.payouts.plan import PayoutPlan
+from escrowd.service.payouts.errors import TooManyInputs
+from escrowd.service.payouts.wallets import Proposal, Signers
+
+log = structlog.get_logger()
+
+#: By how many percent more than the expected fee is set aside, one after the other.
+MARGINS: Final = (0, 1, 3, 7, 14, 25, 40)
+
+
+async def propose_to_several(signers: Signers, plan: PayoutPlan, rate: FeeRate, check: Callable[[], None]) -> Proposal:
+    """Build one transaction that pays all receivers, all inputs spent.
+
+    ``check`` is called before the signers are used once more.
+
+    Raises:
+        TooManyInputs: one transaction does not hold them, or their wallet does not get along with so many small ones.
+        Uneconomic: the network takes it all.
+
+    """
+    asked = rate.asked(len(plan.inputs), len(plan.receivers))
+    first, margin = await _with_margin(signers, plan, asked)
+    if first is not None and (margin or sum(first.fees) == asked):
+        return first
+    if first is None:
+        first = await signers.transfer(plan, plan.outputs(2 * asked))
+    if first is None:
+        raise TooManyInputs(
+            f"the wallet does not pay {len(plan.receivers)} receivers out of {len(plan.inputs)} outputs"
+        )
+    learned = sum(first.fees)
+    log.info("payout.fee_learned", fee=learned, expected=asked)
+    check()
+    # The first one holds signatures with nonces of the proposer: a second one must not be made with the same.
+    await signers.import_from_each_other(await signers.export())
+    second, _ = await _with_margin(signers, plan, learned)
+    if second is None:
+        raise TooManyInputs(f"the wallet asked for a fee of {learned} piconero, and does not build with that")
+    return second
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _with_margin(signers: Signers, plan: PayoutPlan, fee: int) -> tuple[Proposal | None, int]:
+    """Build with the smallest margin that works; return it, too."""
+    for margin in MARGINS:
+        proposal = await signers.transfer(plan, plan.outputs(fee + fee * margin // 100))
+        if proposal is not None:
+            return proposal, margin
+    return None, 0
