@@ -78,11 +78,17 @@ class SqlStore:
         async with self._database.transaction() as session:
             yield SqlTransaction(session)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[SqlTransaction]:
+        """Look at everything as it is at one moment, without waiting for writers. Writing in the block is refused."""
+        async with self._database.reading() as session:
+            yield SqlTransaction(session)
+
     # --- finished wallets --------------------------------------------------------------------------------------------
 
     async def wallet_set(self, escrow: EscrowId) -> WalletSet:
         """Return the finished wallets of an escrow. Raises NoSuchEscrow where there are none."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             found = await KeySetTable(session).wallet_set(escrow)
         if found is None:
             raise NoSuchEscrow(f"there are no finished wallets of {escrow}")
@@ -90,7 +96,7 @@ class SqlStore:
 
     async def hosted_wallets(self, escrow: EscrowId) -> tuple[HostedWallet, ...]:
         """Return the wallets of an escrow that this service keeps."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return await KeySetTable(session).hosted_wallets(escrow)
 
 
@@ -103,7 +109,7 @@ class SqlShelf:
 
     async def count_ready(self) -> int:
         """Return how many sets wait for an escrow."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return await KeySetTable(session).count_ready()
 
     async def begin(self, escrow: EscrowId) -> None:
@@ -123,7 +129,7 @@ class SqlShelf:
 
     async def left_making(self) -> tuple[EscrowId, ...]:
         """Return the sets of this node that are being made, or were when an earlier run of the service ended."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return await KeySetTable(session).left_making(self._node)
 
 
@@ -136,7 +142,7 @@ class SqlKeyingJournal:
 
     async def load(self, escrow: EscrowId) -> KeyingRecord | None:
         """Return the current attempt, or ``None`` before the first."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return await KeyingTable(session).load(escrow)
 
     async def begin(self, escrow: EscrowId, number: int, restore_height: int, why: str) -> None:

@@ -51,7 +51,7 @@ class SqlWatchLog:
 
     async def load(self) -> WatchState:
         """Return what is kept."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             body = (
                 await session.connection.execute(select(schema.cursors.c.body).where(schema.cursors.c.lane == COMMON))
             ).scalar_one_or_none()
@@ -110,7 +110,7 @@ class SqlWatchLog:
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return everything that was found for an escrow, in blocks and pool."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return await LedgerTable(session).outputs(escrow)
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
@@ -125,7 +125,7 @@ class SqlWatchLog:
     async def awaiting(self) -> Sequence[EscrowId]:
         """Return the escrows whose deposit is not there yet."""
         table = schema.escrows
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             query = select(table.c.id).where(table.c.status.in_([str(each) for each in _AWAITING]))
             return [EscrowId(each) for each in (await session.connection.execute(query)).scalars()]
 
