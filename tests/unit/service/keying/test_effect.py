@@ -25,6 +25,7 @@ KEYING = Escrow(ESCROW, Status.KEYING, 1, TERMS, created_at=0)
 class Claimed:
     """A claim that lasts."""
 
+    key = "escrow"
     fence = 1
 
     def check(self) -> None:
