@@ -56,7 +56,7 @@ class Bounds:
     """What an attempt has to keep to."""
 
     rate: FeeRate
-    #: Key images that transactions before this attempt would spend, each as a set: one of each must be spent again.
+    #: What each transaction before this attempt spends that could still be mined: one key image of each is spent again.
     earlier: tuple[frozenset[str], ...] = ()
 
 

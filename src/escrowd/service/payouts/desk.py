@@ -5,7 +5,7 @@ is sent, an attempt that was interrupted is given up, and only where there is no
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final
@@ -31,6 +31,7 @@ from escrowd.service.payouts.attempt import (
     Bounds,
     attempt_of,
     interrupted,
+    is_impossible,
     sign_payout,
     signed,
     to_be_excluded,
@@ -38,6 +39,7 @@ from escrowd.service.payouts.attempt import (
 from escrowd.service.payouts.errors import (
     NothingLeft,
     NothingShared,
+    NotReplaceable,
     NotSubmitted,
     PayoutError,
     PlanOutdated,
@@ -68,8 +70,6 @@ class _Work:
     payout: Payout
     attempts: tuple[Attempt, ...]
     ledger: Ledger
-    #: Key images of signed transactions of earlier payouts that this one replaces.
-    replaced: tuple[frozenset[str], ...] = ()
 
 
 class PayoutDesk:
@@ -100,7 +100,10 @@ class PayoutDesk:
         order = task.escrow.order
         if task.escrow.status is not Status.PAYING or order is None:
             return ()
-        await self._retire_older(task, order.version)
+        try:
+            await self._retire_older(task, order.version)
+        except NotReplaceable as error:
+            return (PayoutFailed(HoldReason.PAYOUT_FAILED, str(error)),)
         async with self._store.transaction() as tx:
             await tx.hold_claim(task.claim)
             payout = await tx.payouts.of_order(task.escrow.id, order.version)
@@ -158,26 +161,22 @@ class PayoutDesk:
         return payout
 
     async def _retire_older(self, task: Task, version: int) -> None:
-        """Abandon an older payout that an operator's order replaces, unless the daemon has it.
-
-        One that is signed may come back all the same; so the new one has to spend what that spends, and one of the two
-        excludes the other.
+        """Abandon an older payout that an operator's order replaces, unless it could still be mined.
 
         Raises:
-            PayoutError: the daemon has it.
+            NotReplaceable: it could.
 
         """
         async with self._store.transaction() as tx:
-            present = await tx.payouts.of_order(task.escrow.id, version)
-            older = [each for each in await tx.payouts.all_of(task.escrow.id) if each.status.is_open]
-            older = [each for each in older if present is None or each.id != present.id]
-            signatures = [signed(await tx.payouts.attempts(each.id)) for each in older]
-        for payout, sent in zip(older, signatures, strict=True):
-            if sent is not None and await self._sending.has_any(sent):
-                raise PayoutError(f"payout {payout.id} is signed and was sent: it cannot be replaced any more")
-        async with self._store.transaction() as tx:
             await tx.hold_claim(task.claim)
-            for payout in older:
+            present = await tx.payouts.of_order(task.escrow.id, version)
+            ledger = await tx.ledgers.ledger(task.escrow.id)
+            for payout in await tx.payouts.all_of(task.escrow.id):
+                if not payout.status.is_open or (present is not None and payout.id == present.id):
+                    continue
+                sent = signed(await tx.payouts.attempts(payout.id))
+                if sent is not None and not all(is_impossible(one, ledger) for one in sent.transactions):
+                    raise NotReplaceable(f"payout {payout.id} is signed and may still be mined: it cannot be replaced")
                 await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))
 
     async def _abandon_impossible(self, task: Task, payout: Payout, error: NothingLeft) -> None:
@@ -253,8 +252,7 @@ class PayoutDesk:
             if left is not None:
                 await tx.payouts.save_attempt(replace(left, step=AttemptStep.DISCARDED))
                 attempts = await tx.payouts.attempts(payout.id)
-            ledger = await tx.ledgers.ledger(payout.escrow)
-            return _Work(task, payout, attempts, ledger, await _replaced_by(tx, payout, ledger))
+            return _Work(task, payout, attempts, await tx.ledgers.ledger(payout.escrow))
 
     async def _sign_as_planned(self, work: _Work) -> _Work:
         for _ in range(MOST_PLANS - 1):
@@ -274,7 +272,7 @@ class PayoutDesk:
             work.task.claim.check()
             attempt = attempt_of(work.payout.id, len(work.attempts) + 1, pair)
             journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer)
-            bounds = Bounds(rate, (*to_be_excluded(work.attempts, work.ledger), *work.replaced))
+            bounds = Bounds(rate, to_be_excluded(work.attempts, work.ledger))
             attempt = await sign_payout(Signers(lease, pair, work.ledger.chain_height), plan, attempt, bounds, journal)
             attempt = await self._sending.submit(attempt, lease.wallet(attempt.cosigner), work.task.claim)
         # Its steps have been stored with what is paid, so that is read anew.
@@ -350,10 +348,3 @@ async def _account_worth_returning(tx: Transaction, escrow: Escrow, rate: FeeRat
 
 async def _under_way(tx: Transaction, escrow: Escrow) -> bool:
     return any(each.status.is_open for each in await tx.payouts.all_of(escrow.id))
-
-
-async def _replaced_by(tx: Transaction, payout: Payout, ledger: Ledger) -> tuple[frozenset[str], ...]:
-    """Return what each signed transaction of an abandoned payout spends, where that could still be mined."""
-    older: Sequence[Payout] = [each for each in await tx.payouts.all_of(payout.escrow) if each.id != payout.id]
-    sent = [signed(await tx.payouts.attempts(each.id)) for each in older if each.status is PayoutStatus.ABANDONED]
-    return to_be_excluded([each for each in sent if each is not None], ledger)

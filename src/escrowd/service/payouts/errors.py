@@ -23,6 +23,12 @@ class NothingLeft(PayoutError):
     """Somebody else's transaction in the chain spends what is to be paid out."""
 
 
+class NotReplaceable(PayoutError):
+    """An earlier payout is signed and may still be mined, so no other one may take its place."""
+
+    fault = Fault.CALLER
+
+
 class ProposalRefused(PayoutError):
     """A proposed transaction is not what was planned. Nothing was signed."""
 

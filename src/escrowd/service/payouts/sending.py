@@ -164,10 +164,25 @@ class Sending:
             crash_point(CrashPoint.P15_FINAL)
             return [PayoutConfirmed(payout.id, payout.kind, _txids(payout))]
         refused = await self._send_what_is_missing(found, ledger, claim)
+        if refused and payout.kind is PayoutKind.RETURN:
+            return await self._abandon(found, refused, claim)
         # In any other status nobody waits for it: an escrow that is held has its person already.
-        if refused and escrow.status is Status.PAYING and payout.kind is not PayoutKind.RETURN:
+        if refused and escrow.status is Status.PAYING:
             return [await self._failure(payout, refused)]
         return []
+
+    async def _abandon(self, payout: Payout, refused: str, claim: Claim) -> list[Event]:
+        """Give up a return that the daemon does not take any more, as long as it has no part of it.
+
+        Another return may take its place: it goes to the same receiver, and spends what this one spends.
+        """
+        if (await self._daemon.get_transactions(_txids(payout), prune=True)).txs:
+            log.error("payout.stuck", escrow=payout.escrow, payout=payout.id, reason=refused)
+            return []
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(claim)
+            await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))
+        return [PayoutFailed(HoldReason.PAYOUT_FAILED, refused)]
 
     async def _follow_lost(
         self, escrow: Escrow, payout: Payout, payouts: tuple[Payout, ...], ledger: Ledger, claim: Claim
