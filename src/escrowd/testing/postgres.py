@@ -4,14 +4,16 @@ It may lose data in a power cut (``fsync`` is off), and never in a crash of the 
 """
 
 import asyncio
+import fcntl
 import os
 import pwd
 import secrets
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,6 +31,8 @@ PATIENCE: Final = 20.0
 #: How often other ports are tried when somebody else took the one that was free a moment ago.
 PORT_TRIES: Final = 5
 PREFIX: Final = "escrowd-postgres-"
+#: A lock file younger than this, in seconds, may not be locked yet.
+YOUNG: Final = 60.0
 #: The one user of the server.
 USER: Final = "escrowd"
 
@@ -56,13 +60,16 @@ class PostgresServer:
     def __init__(self) -> None:
         self._programs = find_programs()
         self._directory: Path | None = None
+        self._lock = -1
         self._process: RunningProcess | None = None
         self._port = 0
         self._password = secrets.token_hex(16)
 
     async def __aenter__(self) -> Self:
+        remove_abandoned()
         self._directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:
+            self._lock = _locked(self._directory / "lock")
             self._directory.chmod(0o700)
             if (account := _account()) is not None:
                 os.chown(self._directory, account.pw_uid, account.pw_gid)
@@ -215,6 +222,9 @@ class PostgresServer:
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     @property
     def _home(self) -> Path:
@@ -229,6 +239,16 @@ class PostgresServer:
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
         return " / ".join(line.strip() for line in lines[-8:]) or "it left no log"
+
+
+def remove_abandoned() -> None:
+    """Remove the directories of servers whose process was killed."""
+    owners = {os.geteuid()} | ({account.pw_uid} if (account := _account()) is not None else set())
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+        # What another user put there is not ours to remove, and another session may remove the same.
+        with suppress(FileNotFoundError):
+            if lock.parent.lstat().st_uid in owners and time.time() - lock.lstat().st_mtime > YOUNG:
+                _remove_unless_locked(lock)
 
 
 def find_programs() -> Path:
@@ -252,6 +272,25 @@ _FAST_SHUTDOWN: Final = signal.SIGINT
 _IMMEDIATE_SHUTDOWN: Final = signal.SIGQUIT
 
 _ENVIRONMENT: Final = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _locked(path: Path) -> int:
+    """Make a file and lock it for as long as it is open."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def _remove_unless_locked(path: Path) -> None:
+    file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        shutil.rmtree(path.parent, ignore_errors=True)
+    finally:
+        os.close(file)
 
 
 def _account() -> pwd.struct_passwd | None:
