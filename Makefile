@@ -17,11 +17,14 @@ setup: $(INSTALLED) ## put everything into .venv, and the Monero programs onto t
 postgresql: ## the programs of PostgreSQL, with which the tests of the store run servers of their own
 	@scripts/install-postgresql
 
-demo: setup ## the story of wallet sessions, on a private regtest chain
+demo: setup ## four whole escrows, on a private regtest chain
 	@$(BIN)/escrowd demo
 
-test: check postgresql ## lint, types, imports, and every test on the real engine
-	$(BIN)/python -m pytest
+test: check postgresql ## lint, types, imports, and the tests on the real engine
+	$(BIN)/python -m pytest --ignore=tests/faults/matrix
+
+test-faults: setup ## the service and its wallets killed at each named step: a quarter of an hour
+	$(BIN)/python -m pytest tests/faults/matrix
 
 check: setup ## lint, strict types, import contracts and the shape of the tree
 	@scripts/check
@@ -29,8 +32,9 @@ check: setup ## lint, strict types, import contracts and the shape of the tree
 unit: $(INSTALLED) ## the tests of pure code, in seconds
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py
 
-bench: setup ## wallet sessions beside the raw wallet RPC, in one run
+bench: setup ## sessions and whole escrows beside the raw wallet RPC, in one run each
 	$(BIN)/escrowd bench sessions
+	$(BIN)/escrowd bench escrow
 
 docs: $(INSTALLED) ## write the pages that are made from code
 	@scripts/make-docs

@@ -9,19 +9,20 @@ from typing import Any
 import psutil
 import pytest
 
-#: Seconds. Opening wallets is a matter of CPU time, and tests may share their machine.
-PATIENCE = 600
+#: Seconds. Making wallets is a matter of CPU time, and tests may share their machine.
+PATIENCE = 900
 
 STEPS = [
-    "chain", "sessions", "deposit", "balance", "capacity", "killed_wallet", "swapped_wallet", "killed_service", "close",
+    "chain", "service", "dispute.create", "dispute.fund", "dispute.deliver", "dispute.dispute", "dispute.rule",
+    "dispute.payout", "dispute.proof", "close",
 ]  # fmt: skip
 
 
 @pytest.mark.timeout(PATIENCE + 60)
 async def test_demo_tells_the_whole_story_and_leaves_nothing_behind() -> None:
-    """``escrowd demo --json`` plays every act in order, with real facts, and ends all that it has started."""
+    """``escrowd demo --json`` plays every act of a scenario, with real facts, and ends all that it has started."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "escrowd.cli.main", "demo", "--json", stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", "escrowd.cli.main", "demo", "--scenario", "dispute", "--json", stdout=PIPE, stderr=PIPE
     )
     started: set[psutil.Process] = set()
     async with asyncio.timeout(PATIENCE):
@@ -33,14 +34,15 @@ async def test_demo_tells_the_whole_story_and_leaves_nothing_behind() -> None:
     steps: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
     assert [step["name"] for step in steps] == STEPS
     assert all(step["seconds"] > 0 for step in steps)
-    facts = {step["name"]: step["facts"] for step in steps}
-    assert (facts["sessions"]["wallets"], facts["sessions"]["processes"]) == ("9", "9")
-    assert re.fullmatch("[0-9a-f]{64}", facts["deposit"]["txid"])
-    assert (facts["balance"]["opened"], facts["balance"]["closed"]) == ("0", "0")
-    assert (facts["killed_service"]["wallets_adopted"], facts["killed_service"]["wallets_opened"]) == ("9", "0")
-    assert facts["close"]["processes_left"] == "0"
+    facts = {step["name"].rpartition(".")[2]: step["facts"] for step in steps}
+    assert facts["create"]["wallets"] == "made on the spot, 2 of 3"
+    assert re.fullmatch("[0-9a-f]{64}", facts["fund"]["txid"])
+    assert re.fullmatch("[0-9a-f]{64}", facts["payout"]["txid"])
+    assert facts["payout"]["status"] == "split"
+    for name in ("buyer", "vendor", "operator"):
+        assert facts["proof"][f"the_{name}s_wallet_shows"] == facts["payout"][f"to_the_{name}"]
 
-    assert len(started) >= 10, "monerod and the processes of nine wallets"
+    assert len(started) >= 7, "monerod, three wallets of outsiders, three of the escrow"
     assert [each for each in started if each.is_running()] == []
 
 

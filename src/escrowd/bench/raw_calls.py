@@ -26,9 +26,9 @@ class RawSession:
         self.clients = clients
 
     @classmethod
-    async def start(cls, lab: RegtestLab, kept: WalletSet) -> Self:
-        """Start the processes over fresh copies of a kept set. They end with the lab."""
-        directory = lab.directory / "raw" / "wallets"
+    async def start(cls, lab: RegtestLab, kept: WalletSet, name: str = "raw") -> Self:
+        """Start the processes over fresh copies of a kept set, in a directory of this name. They end with the lab."""
+        directory = lab.directory / name / "wallets"
         directory.mkdir(mode=0o700, parents=True)
         processes = {role: await lab.start_wallet_process(directory) for role in kept.wallets}
         return cls(install(kept, directory), {role: process.client for role, process in processes.items()})

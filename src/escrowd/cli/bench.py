@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from escrowd.bench.escrow import measure_escrows
 from escrowd.bench.rows import all_hold, as_json, as_table
 from escrowd.bench.sessions import measure_sessions
 from escrowd.bench.watching import measure_watching
@@ -60,6 +61,25 @@ def bench_watching(
         typer.echo(as_json(rows))
     else:
         Console().print(as_table(rows, "watching by view key beside plain multiplications"))
+    raise typer.Exit(0 if all_hold(rows) else 1)
+
+
+@bench_app.command("escrow")
+def bench_escrow(
+    *,
+    as_json_list: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
+) -> None:
+    """Compare whole escrows with the same steps by raw RPC calls on a private chain; exit 1 where a goal does not hold.
+
+    Takes about five minutes.
+    """
+    configure_logging(level=logging.ERROR, as_json=False)
+    with _Shown(Console(stderr=True)) as shown:
+        rows = run_until_interrupted(measure_escrows(tell=shown.tell), shown.stops)
+    if as_json_list:
+        typer.echo(as_json(rows))
+    else:
+        Console().print(as_table(rows, "escrows beside the raw wallet RPC"))
     raise typer.Exit(0 if all_hold(rows) else 1)
 
 
