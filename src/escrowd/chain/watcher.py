@@ -39,6 +39,8 @@ class WatcherSettings:
     #: Pairs of a transaction's key and an address that are looked at before what was found is recorded: a second or
     #: two of work, which a crash would lose.
     most_pairs: int = 20_000
+    #: The same for who is behind or rests: a quarter of a second, for which what is new may have to wait.
+    most_pairs_behind: int = 2_500
 
 
 class Watcher:
@@ -57,6 +59,8 @@ class Watcher:
         self._cursor: Cursor | None = None
         #: Blocks that were fetched and not looked through yet.
         self._ahead: tuple[SourceBlock, ...] = ()
+        #: Blocks that were fetched for those who are behind, and that these have not seen yet.
+        self._older: tuple[SourceBlock, ...] = ()
         #: Spends from before their key images were known, which are not recorded yet.
         self._late_spends: list[FoundSpend] = []
         self._recorded_pool: PoolFindings | None = None
@@ -68,14 +72,15 @@ class Watcher:
 
     async def load(self) -> None:
         """Take up the work where it was recorded last. Nothing is done where it was loaded already."""
-        if self._is_loaded:
-            return
-        state = await self._log.load()
-        keys = await asyncio.to_thread(lambda: [self._keys_of(each) for each in state.addresses])
-        for address, its_keys in zip(state.addresses, keys, strict=True):
-            self._roster.put(address, its_keys)
-        self._cursor = state.cursor
-        self._is_loaded = True
+        async with self._writing:
+            if self._is_loaded:
+                return
+            state = await self._log.load()
+            keys = await asyncio.to_thread(lambda: [self._keys_of(each) for each in state.addresses])
+            for address, its_keys in zip(state.addresses, keys, strict=True):
+                self._roster.put(address, its_keys)
+            self._cursor = state.cursor
+            self._is_loaded = True
 
     async def add(self, address: WatchedAddress) -> None:
         """Watch an address closely from its first block on. Adding it again wakes one that rests.
@@ -160,6 +165,7 @@ class Watcher:
         split = await self._fetch(cursor, tip)
         if split is not None:
             cursor = split.cut(cursor)
+            self._older = ()
             self._key_images.roll_back(split.height)
             txids = await self._source.pool_ids()  # what was in the blocks is there again
         await self._look(cursor, split, txids, tip)
@@ -250,21 +256,24 @@ class Watcher:
         if behind is None or self._cursor is None:
             return
         blocks = await self._blocks_of(behind, self._cursor)
-        chunk = chunk_of(blocks, len(behind.keys), self._settings.most_pairs)
+        chunk = chunk_of(blocks, len(behind.keys), self._settings.most_pairs_behind)
         outputs = await asyncio.to_thread(outputs_in, chunk, behind.keys, self._kernel)
         scanned = behind.start + len(chunk)
         await self._record(Progress(outputs=outputs, scanned={each.escrow: scanned for each in behind.keys}))
+        self._older = self._older[len(chunk) :]
 
     async def _blocks_of(self, behind: Behind, cursor: Cursor) -> tuple[SourceBlock, ...]:
         """Fetch the blocks that are to be caught up with, and see that they are of the chain that is known."""
         if behind.start >= behind.end:
             return ()
-        part = await self._source.from_height(behind.start)
-        blocks = tuple(each for each in part.blocks if each.height < behind.end)
+        if not self._older or self._older[0].height != behind.start:
+            self._older = (await self._source.from_height(behind.start)).blocks
+        blocks = tuple(each for each in self._older if each.height < behind.end)
         known = {each.height: each.hash for each in cursor.block_ids}
         if not blocks or blocks[0].height != behind.start:
             raise ChainInconsistent("other blocks came than those that were asked for")
         if any(known.get(each.height, each.header.id) != each.header.id for each in blocks):
+            self._older = ()
             raise ChainInconsistent("the chain changed while addresses caught up with it")
         return blocks
 

@@ -49,7 +49,7 @@ async def test_failing_log_loses_or_doubles_money(
     """Where records fail, stored or not, nothing is lost and nothing is counted twice, over a reorganisation too."""
     log = FailingLog()
     watching.log = log
-    watching.settings = replace(watching.settings, most_pairs=1)
+    watching.settings = replace(watching.settings, most_pairs=1, most_pairs_behind=1)
     watching.restarted()
     await watching.add_all()
     await send(payer, [(wallets[0].wallet_set.address, XMR), (wallets[1].wallet_set.address, XMR)])
@@ -78,7 +78,7 @@ async def test_restart_makes_the_pool_flicker(
     await watching.look()
     known = [(await watching.brought(wallet))[1] for wallet in (first, second)]
     assert [len(each) for each in known] == [2, 1]
-    watching.settings = replace(watching.settings, most_pairs=1)
+    watching.settings = replace(watching.settings, most_pairs=1, most_pairs_behind=1)
     watcher = watching.restarted()
     await watcher.advance()
     while watcher.has_more:

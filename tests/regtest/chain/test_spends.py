@@ -2,6 +2,7 @@ from pathlib import Path
 
 from escrowd.domain.outputs import Spend
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.secret import Secret
 from escrowd.monero.results_wallet import Recipient
 from escrowd.monero.wallet import MoneroClient
 from escrowd.testing.lab import RegtestLab
@@ -27,19 +28,12 @@ async def test_spend_goes_unnoticed(own_lab: RegtestLab, payer: MoneroClient, tm
     client, other = [
         await open_wallet(own_lab, wallet_set, tmp_path, role) for role in (WalletRole.BUYER, WalletRole.VENDOR)
     ]
-    watching = Watching(own_lab, [RealWallet(wallet_set, client)])
-    escrow = wallet_set.escrow
+    wallet, escrow = RealWallet(wallet_set, client), wallet_set.escrow
+    watching = Watching(own_lab, [wallet])
     await watching.add_all()
-    for _ in range(2):
-        await send(payer, [(wallet_set.address, XMR)])
-    await own_lab.mine(10)
-    await exchange(client, other)
-    images = [each.key_image for each in await client.incoming_transfers()]
-    assert len(set(images)) == 2
-    built = await client.transfer([Recipient(wallet_set.address, XMR // 2)])
-    signed = await other.sign_multisig(built.multisig_txset)
+    images, payout = await signed_payout(own_lab, payer, wallet, other)
     await watching.look()
-    (txid,) = await other.submit_multisig(signed.tx_data_hex)
+    (txid,) = await other.submit_multisig(payout)
     await watching.look()
     assert watching.log.spends(escrow) == ()
 
@@ -52,11 +46,10 @@ async def test_spend_goes_unnoticed(own_lab: RegtestLab, payer: MoneroClient, tm
     await watching.look()
     assert watching.log.spends(escrow) == (mined,)
     # The change came back to the address, and is told of as any other output is.
-    (wallet,) = watching.wallets
     assert await watching.mined(wallet) == await wallet.mined()
     assert txid in {each.txid for each in await watching.outputs(wallet)}
 
-    late = Watching(own_lab, watching.wallets)
+    late = Watching(own_lab, [wallet])
     await late.look()
     await late.add_all()
     late.log.note_key_image(escrow, mined.key_image)
@@ -67,3 +60,18 @@ async def test_spend_goes_unnoticed(own_lab: RegtestLab, payer: MoneroClient, tm
     await watching.look()
     assert watching.log.spends(escrow) == (in_pool,)
     await own_lab.mine(1)
+
+
+async def signed_payout(
+    lab: RegtestLab, payer: MoneroClient, wallet: RealWallet, other: MoneroClient
+) -> tuple[list[str], Secret]:
+    """Fund a wallet with two outputs; return their key images, and a transaction set that spends one, signed."""
+    address = wallet.wallet_set.address
+    for _ in range(2):
+        await send(payer, [(address, XMR)])
+    await lab.mine(10)
+    await exchange(wallet.client, other)
+    images = [each.key_image for each in await wallet.client.incoming_transfers()]
+    assert len(set(images)) == 2
+    built = await wallet.client.transfer([Recipient(address, XMR // 2)])
+    return images, (await other.sign_multisig(built.multisig_txset)).tx_data_hex
