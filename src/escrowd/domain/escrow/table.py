@@ -86,8 +86,6 @@ def _row(
 _KEYING, _AWAITING, _CONFIRMING = Status.KEYING, Status.AWAITING_FUNDING, Status.CONFIRMING
 _FUNDED, _DELIVERED, _DISPUTED = Status.FUNDED, Status.DELIVERED, Status.DISPUTED
 _PAYING, _HELD = Status.PAYING, Status.HELD
-#: A return of late money may be under way: the payout of an escrow that had ended can be thrown back by a reorganisation.
-_RETURNING: Final = ENDED | {_PAYING, _HELD}
 STAYS: Final = None
 
 _BUYER, _VENDOR, _ARBITER, _OPERATOR = Who.BUYER, Who.VENDOR, Who.ARBITER, Who.OPERATOR
@@ -161,10 +159,9 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(ENDED,       _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_LATE),
     *_row(ENDED,       _CHAIN,    DepositConfirmed, _g.late_money_can_be_spent,         STAYS,             _e.RETURN_LATE),
     *_row(ENDED,       _CHAIN,    DepositReorged,   always,                             STAYS,             _t.DEPOSIT_REORGED),
-    *_row(_RETURNING,  _SERVICE,  PayoutBroadcast,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_BROADCAST),
+    *_row(ENDED,       _SERVICE,  PayoutBroadcast,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_BROADCAST),
     *_row(ENDED,       _SERVICE,  PayoutConfirmed,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_CONFIRMED, _e.RETURN_LATE, _e.REST),
-    *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.RETURN),     STAYS,             _t.PAYOUT_CONFIRMED),
-    *_row(_RETURNING,  _SERVICE,  PayoutReorged,    _g.it_is(PayoutKind.RETURN),        STAYS),
+    *_row(ENDED,       _SERVICE,  PayoutReorged,    _g.it_is(PayoutKind.RETURN),        STAYS),
     *_row(ENDED,       _SERVICE,  PayoutFailed,     always,                             STAYS,             _e.TELL_OPERATOR),
 
     *_row(_HELD,       _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_SEEN),

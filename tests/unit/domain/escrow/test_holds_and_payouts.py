@@ -123,10 +123,10 @@ def test_replaced_payout_is_final_as_what_was_ordered() -> None:
 
 @pytest.mark.parametrize("kind", PayoutKind)
 def test_another_payout_is_told_as_sent(kind: PayoutKind) -> None:
-    """While paying, a payout of the ordered kind may be sent, or a return that was under way; no other one."""
+    """While paying, a payout of the ordered kind is sent and no other one; after the end only a return is."""
     sent = PayoutBroadcast("pay_1", kind, ("tx",))
-    fits = kind in (PayoutKind.RELEASE, PayoutKind.RETURN)
-    assert is_allowed(reached(Status.PAYING), sent, Who.SERVICE) is fits
+    assert is_allowed(reached(Status.PAYING), sent, Who.SERVICE) is (kind is PayoutKind.RELEASE)
+    assert is_allowed(reached(Status.COMPLETED), sent, Who.SERVICE) is (kind is PayoutKind.RETURN)
 
 
 def test_payout_that_was_thrown_back_is_ordered_again() -> None:
