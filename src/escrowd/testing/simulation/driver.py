@@ -9,13 +9,13 @@ from typing import Final, cast
 
 from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.testing.simulation.checks import check_always, check_money
-from escrowd.testing.simulation.happenings import something_happens, trade_is_under_way
+from escrowd.testing.simulation.happenings import deadlines_pass, something_happens, trade_is_under_way
 from escrowd.testing.simulation.healing import check_excuses, heal
 from escrowd.testing.simulation.loop import SimulatedLoop
 from escrowd.testing.simulation.world import Listener, World
 
 #: Events of one world before it heals.
-EVENTS: Final = (12, 20, 30)
+EVENTS: Final = (10, 15, 25)
 
 
 @dataclass(slots=True)
@@ -108,6 +108,7 @@ async def _history(world: World) -> None:
     for _ in range(world.chance.choice(EVENTS)):
         await something_happens(world)
         check_always(world)
+    await deadlines_pass(world)
     await heal(world)
     check_money(world)
     check_excuses(world)

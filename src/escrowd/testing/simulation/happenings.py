@@ -11,11 +11,12 @@ from escrowd.domain.escrow.status import ENDED, HOLDING, Status, Who
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.service.crash_points import CrashPoint
 from escrowd.testing.simulation.chain import FIRST_HEIGHT
+from escrowd.testing.simulation.checks import check_always
 from escrowd.testing.simulation.faults import Hostility, Trouble
 from escrowd.testing.simulation.nature import Payment
 from escrowd.testing.simulation.people import draw_allowed, draw_illegal
 from escrowd.testing.simulation.transactions import OUTSIDE
-from escrowd.testing.simulation.world import Temper, World
+from escrowd.testing.simulation.world import EVERYBODY, Temper, World
 
 Happening: TypeAlias = Callable[[World], Awaitable[None]]
 
@@ -38,9 +39,28 @@ async def something_happens(world: World) -> None:
     if world.chance.random() < LOOK and not world.faults.daemon_is_down:
         world.watcher.look()
     if world.has_work and world.chance.random() < _likelihood_of_trouble(world):
-        _arm(world)
+        _arm(world, pays=_pays(world))
     await world.work()
     world.faults.disarm()
+
+
+async def deadlines_pass(world: World) -> None:
+    """Let time and blocks go on without anybody's word, in trouble: what is due is paid out in it."""
+    world.faults.daemon_is_down = False
+    for _ in range(world.chance.choice((1, 3, 5))):
+        world.happens("deadlines pass")
+        world.pass_time(2_000)
+        world.mine(world.chance.choice((1, 4, 11)))
+        if world.chance.random() < 0.25:
+            await somebody_pays(world)
+        if world.chance.random() < (0.6 if world.temper is Temper.FORKING else 0.15):
+            await chain_is_reorganised(world)
+        world.watcher.look()
+        if world.chance.random() < MORTAL_TROUBLE:
+            _arm(world, pays=True)
+        await world.work()
+        world.faults.disarm()
+        check_always(world)
 
 
 async def trade_is_under_way(world: World) -> None:
@@ -137,7 +157,10 @@ async def a_payment_is_called_back(world: World) -> None:
 async def the_pool_forgets(world: World) -> None:
     """Drop a transaction from the pool."""
     if world.chain.pool:
-        world.chain.forget(world.chance.choice(tuple(world.chain.pool)))
+        txid = world.chance.choice(tuple(world.chain.pool))
+        for escrow in _touched(world, {txid}):
+            world.excuse(escrow, "called back")
+        world.chain.forget(txid)
 
 
 async def two_parties_spend_outside(world: World) -> None:
@@ -194,8 +217,7 @@ async def wallets_turn_hostile(world: World) -> None:
     """Let wallets propose what they were not asked for, or be honest again."""
     world.faults.hostility = world.chance.choice((None, *Hostility))
     if world.faults.hostility is not None:
-        for escrow in world.escrows:
-            world.excuse(escrow.id, "hostile wallets")
+        world.excuse(EVERYBODY, "hostile wallets")
 
 
 async def an_old_wallet_comes_back(world: World) -> None:
@@ -258,7 +280,7 @@ _MORE: Final[dict[Temper, dict[Happening, int]]] = {
     Temper.MORTAL: {the_service_is_down: 3, wallets_die: 3, an_old_wallet_comes_back: 3, the_frozen_goes_on: 2},
     Temper.LYING: {
         the_watcher_passes_over_something: 10,
-        the_watcher_sees_what_is_not_there: 6,
+        the_watcher_sees_what_is_not_there: 12,
         wallets_turn_hostile: 10,
     },
 }
@@ -294,6 +316,18 @@ _TROUBLES: Final = {
     Trouble.DAEMON_DOWN: 1,
     Trouble.FREEZE: 2,
 }
+_OF_WALLETS: Final = (Trouble.LOST_BEFORE, Trouble.LOST_AFTER, Trouble.DEATH_BEFORE, Trouble.DEATH_AFTER)
+#: Calls on the way of a payout, which trouble is aimed at when one is about to be made.
+_SIGNING_CALLS: Final = (
+    "export_multisig_info",
+    "import_multisig_info",
+    "sweep_all",
+    "transfer",
+    "sign_multisig",
+    "sign_multisig",
+    "store",
+    "submit_multisig",
+)
 _REACH: Final = (1, 2, 3, 5, 8, 13, 21, 34, 55)
 
 
@@ -329,16 +363,18 @@ def _mood(world: World) -> Mood:
     return Mood.WAITING if Status.AWAITING_FUNDING in statuses else Mood.IDLE
 
 
-def _arm(world: World) -> None:
-    """Let something go wrong soon: at the n-th place that fits, or at a place with a name."""
+def _arm(world: World, *, pays: bool) -> None:
+    """Let something go wrong soon: at the n-th place that fits, or at a place with a name; ``pays`` says of what."""
     chance = world.chance
-    pays = _pays(world)
     if chance.random() < (0.5 if pays else 0.2):
         points = _PAYOUT_POINTS if pays else _POINTS
         world.faults.arm(Trouble.CRASH_BEFORE, chance.choice((1, 1, 2)), chance.choice(points))
         return
     trouble = chance.choices(tuple(_TROUBLES), tuple(_TROUBLES.values()))[0]
     if trouble is Trouble.FREEZE and world.zombie is not None:
+        return
+    if pays and trouble in _OF_WALLETS:
+        world.faults.arm(trouble, chance.choice((1, 1, 2)), chance.choice(_SIGNING_CALLS))
         return
     most = 8 if trouble is Trouble.DISK_FULL else 55
     world.faults.arm(trouble, chance.choice([reach for reach in _REACH if reach <= most]))

@@ -60,7 +60,7 @@ async def heal(world: World) -> None:
 def check_excuses(world: World) -> None:
     """Check that whatever is held is held for something that the world did. Raises Violation."""
     for escrow in world.escrows:
-        if escrow.hold is not None and not EXCUSES[escrow.hold.reason] & world.excuses.get(escrow.id, set()):
+        if escrow.hold is not None and not EXCUSES[escrow.hold.reason] & world.excuses_of(escrow.id):
             raise Violation(f"{escrow.id} is held for no reason: {escrow.hold}")
 
 
@@ -74,7 +74,7 @@ def why_not_over(world: World, escrow: Escrow) -> str:
     open_payouts = [each.id for each in tables.payouts.values() if each.escrow == escrow.id and each.status.is_open]
     if open_payouts and escrow.status is not Status.HELD:
         return f"{open_payouts} is open"
-    if "hostile wallets" in world.excuses.get(escrow.id, ()):
+    if "hostile wallets" in world.excuses_of(escrow.id):
         # A return that such a wallet spoilt is for the operator.
         return ""
     left = [each.output.amount for each in left_behind(world, escrow)] if escrow.status in ENDED else []

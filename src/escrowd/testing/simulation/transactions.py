@@ -33,6 +33,11 @@ class SimulatedOutput:
     address_index: int = 0
     payment_id: str | None = None
 
+    @property
+    def is_to_primary_address(self) -> bool:
+        """Whether it was paid to the address that was given out."""
+        return (self.account, self.address_index) == (0, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTransaction:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError
-from escrowd.domain.escrow.events import Event
+from escrowd.domain.escrow.events import Event, FundingVerified
 from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import Step
 from escrowd.domain.escrow.status import Who
@@ -37,6 +37,8 @@ BEGINNING: Final = 1_760_000_000_000
 BEAT: Final = 25_000
 #: Seconds between two blocks.
 BLOCK_TIME: Final = 120
+#: In place of an escrow: all of them, and those to come.
+EVERYBODY: Final = "everybody"
 #: Rounds of work after each event, before whoever is still due has to wait for the next.
 ROUNDS: Final = 8
 
@@ -102,7 +104,7 @@ class World:
         self.chain = SimulatedChain(lambda: self.now // 1000)
         self.log = SigningLog()
         self.memory = Memory(lambda: self.now)
-        self.memory.observer = self._count_row
+        self.memory.observer = self._observe
         self.memory.attempt_observer = self._check_nonces
         self.watcher = SimulatedWatcher(self.memory, self.chain)
         self.nature = Nature(self.chain, self.chance)
@@ -152,6 +154,10 @@ class World:
         """Note that something happens."""
         self.tally.happened[event] += 1
         self.listener(self, event)
+
+    def excuses_of(self, escrow: EscrowId) -> set[str]:
+        """Return what the world did to an escrow, or to all."""
+        return self.excuses.get(escrow, set()) | self.excuses.get(EVERYBODY, set())
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -347,8 +353,20 @@ class World:
                 if any(file.has_nonce(each.key, nonce) for file in self.house.files.values()):
                     self.broken_laws.append(f"a signature is stored, and a file still has its nonce {nonce[:8]}")
 
-    def _count_row(self, step: Step) -> None:
+    def _observe(self, step: Step) -> None:
+        """Count the row that a step took; an escrow counts as funded only when the money is there."""
         row = row_of(step)
+        if isinstance(step.event, FundingVerified):
+            terms = step.after.terms
+            there = sum(
+                each.output.amount
+                for each in self.chain.mined_of(step.after.id)
+                if each.output.is_to_primary_address
+                and each.transaction.unlock_time == 0
+                and self.chain.height - each.height >= terms.confirmations
+            )
+            if there < terms.least_deposit:
+                self.broken_laws.append(f"{step.after.id} is {step.after.status} with {there} of {terms.least_deposit}")
         if row in TABLE:
             self.tally.rows[TABLE.index(row)] += 1
 
