@@ -280,6 +280,24 @@ def test_funded_without_a_final_deposit() -> None:
             assert PublicEvent.ESCROW_FUNDED in taken.tells
 
 
+def test_final_deposit_waits_for_nobody() -> None:
+    """Whenever a deposit becomes final, or might be so after a hold, a real wallet is asked: else it waits for ever."""
+    for taken in whole_walk().steps:
+        before, after = taken.before, taken.after
+        assert before is not None
+        was_final = before.status is Status.CONFIRMING and before.is_confirmed_in_full
+        if after.status is Status.CONFIRMING and after.is_confirmed_in_full and not was_final:
+            assert Effect.VERIFY_FUNDING in taken.effects
+
+
+def test_late_money_that_can_be_spent_waits_for_nobody() -> None:
+    """Whenever more late money can be spent, it is sent back."""
+    for taken in whole_walk().steps:
+        assert taken.before is not None
+        if taken.after.deposit.late_spendable > taken.before.deposit.late_spendable:
+            assert taken.effects == (Effect.RETURN_LATE,)
+
+
 def test_hold_does_not_call_the_operator() -> None:
     """Every hold says why and since when, is told to the outside and to the operator, and ends with its status."""
     for taken in whole_walk().steps:
