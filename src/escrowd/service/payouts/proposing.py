@@ -61,7 +61,10 @@ async def propose_to_several(signers: Signers, plan: PayoutPlan, rate: FeeRate, 
 
 
 async def _with_margin(signers: Signers, plan: PayoutPlan, fee: int) -> tuple[Proposal | None, int]:
-    """Build with the smallest margin that works; return it, too."""
+    """Build with the smallest margin that works; return it, too.
+
+    What was refused has left no signature outside the wallet, so the same nonces serve for the next one.
+    """
     for margin in MARGINS:
         proposal = await signers.transfer(plan, plan.outputs(fee + fee * margin // 100))
         if proposal is not None:

@@ -1,0 +1,110 @@
+"""How several receivers come to their exact amounts, over a wallet whose demands the test chooses."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import cast
+
+import pytest
+
+from escrowd.domain.escrow.terms import Terms
+from escrowd.domain.networks import Network
+from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.payouts.fees import FeeRate
+from escrowd.domain.payouts.plan import PayoutPlan, plan_payout
+from escrowd.domain.payouts.records import PaidOutput, PayoutKind
+from escrowd.domain.secret import Secret
+from escrowd.service.payouts.errors import TooManyInputs
+from escrowd.service.payouts.proposing import propose_to_several
+from escrowd.service.payouts.wallets import Proposal, Signers
+
+XMR = 10**12
+RATE = FeeRate(80_000, 10_000)
+ASKED = RATE.asked(2, 2)
+
+
+class StubSigners:
+    """Builds what leaves enough for ``charges``, and remembers in which order it was used.
+
+    ``charges`` says what a wallet asks for when so much is left to it; ``None`` is a refusal.
+    """
+
+    def __init__(self, plan: PayoutPlan, charges: Callable[[int], int | None]) -> None:
+        self._plan = plan
+        self._charges = charges
+        self.used: list[str] = []
+
+    async def transfer(self, plan: PayoutPlan, outputs: Sequence[PaidOutput]) -> Proposal | None:
+        left = plan.total - sum(each.amount for each in outputs)
+        fee = self._charges(left)
+        self.used.append(f"refused {left}" if fee is None else f"built {left} for {fee}")
+        return None if fee is None else Proposal(Secret(f"set {len(self.used)}"), (fee,), (("a", "b"),))
+
+    async def export(self) -> tuple[Secret, Secret]:
+        self.used.append("exported")
+        return Secret(""), Secret("")
+
+    async def import_from_each_other(self, _exported: tuple[Secret, Secret]) -> None:
+        self.used.append("imported")
+
+
+def at_least(fee: int) -> Callable[[int], int | None]:
+    """Ask for a fee whatever is left, and refuse less."""
+    return lambda left: fee if left >= fee else None
+
+
+async def proposed(charges: Callable[[int], int | None]) -> tuple[Proposal, list[str]]:
+    """Let a split of two outputs between two receivers be proposed."""
+    terms = Terms(Network.REGTEST, XMR, "to the buyer", "to the vendor")
+    outputs = [ReceivedOutput(f"tx {number}", 0, f"key {number}", XMR // 2) for number in range(2)]
+    plan = plan_payout(terms, PayoutKind.SPLIT, XMR // 3, outputs)
+    stub = StubSigners(plan, charges)
+    proposal = await propose_to_several(cast("Signers", stub), plan, RATE, lambda: stub.used.append("checked"))
+    return proposal, stub.used
+
+
+async def test_reckoned_fee_costs_a_second_proposal() -> None:
+    """Where the wallet asks for what we reckoned, one proposal is enough, and nothing is left over."""
+    proposal, used = await proposed(at_least(ASKED))
+    assert (proposal.fees, used) == ((ASKED,), [f"built {ASKED} for {ASKED}"])
+
+
+async def test_smaller_fee_is_not_learned() -> None:
+    """Where the wallet asks for less, it is built again, to leave nothing over, with fresh nonces in between."""
+    less = ASKED - 10_000
+    proposal, used = await proposed(at_least(less))
+    assert proposal.fees == (less,)
+    assert used == [f"built {ASKED} for {less}", "checked", "exported", "imported", f"built {less} for {less}"]
+
+
+async def test_much_larger_fee_is_not_learned() -> None:
+    """Where the wallet asks for far more, a generous proposal tells how much, and is thrown away."""
+    more = ASKED * 17 // 10
+    proposal, used = await proposed(at_least(more))
+    assert proposal.fees == (more,)
+    assert used[-5:] == [f"built {2 * ASKED} for {more}", "checked", "exported", "imported", f"built {more} for {more}"]
+    assert all(each.startswith("refused") for each in used[:-5])
+
+
+async def test_wallet_that_wants_a_little_more_is_not_served() -> None:
+    """Where an exact build is refused, the smallest margin that works is taken, and no proposal is thrown away."""
+    proposal, used = await proposed(lambda left: ASKED if left >= ASKED * 102 // 100 else None)
+    assert proposal.fees == (ASKED,)
+    assert [each.split()[0] for each in used] == ["refused", "refused", "built"]
+
+
+async def test_proposal_with_old_nonces_is_built() -> None:
+    """Between any two proposals that were built, and so hold signatures, both signers get fresh nonces."""
+    for fee in range(ASKED // 2, 2 * ASKED, ASKED // 10):
+        _, used = await proposed(at_least(fee))
+        built = [number for number, each in enumerate(used) if each.startswith("built")]
+        for first, second in pairwise(built):
+            assert used[first:second].count("exported") == used[first:second].count("imported") == 1
+
+
+async def test_impossible_build_is_tried_for_ever() -> None:
+    """A wallet that never builds, or never again, ends in an error that calls a person."""
+    with pytest.raises(TooManyInputs, match="does not pay 2 receivers"):
+        await proposed(lambda _left: None)
+    answers = iter([ASKED // 2])
+    with pytest.raises(TooManyInputs, match="does not build with that"):
+        await proposed(lambda _left: next(answers, None))
