@@ -72,10 +72,11 @@ class EscrowAdvance:
 
         """
         await self._look_at_chain_and_clock(escrow, claim)
+        # Before the effects: one that fails may wait for the very payout that has to be sent once more.
+        await self._follow(escrow, claim)
         while (task := await self._next_task(escrow, claim)) is not None:
             claim.check()
             await self._carry_out(task)
-        await self._follow(escrow, claim)
         return await self._seconds_to_next_look(escrow)
 
     async def _look_at_chain_and_clock(self, escrow: EscrowId, claim: Claim) -> None:
@@ -119,8 +120,6 @@ class EscrowAdvance:
                 await apply(tx, now, events, Who.SERVICE, await tx.clock.now())
                 for event in events:
                     await self._follower.note(tx, escrow, event)
-                # What follows from them is done at the next turn, which comes at once.
-                await tx.wake(escrow)
             crash_point(CrashPoint.P16_NOTIFIED)
 
     async def _seconds_to_next_look(self, escrow: EscrowId) -> float | None:
