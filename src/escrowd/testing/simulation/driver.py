@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.testing.simulation.checks import check_always, check_money
-from escrowd.testing.simulation.happenings import deadlines_pass, something_happens, trade_is_under_way
+from escrowd.testing.simulation.drawing import deadlines_pass, something_happens, trade_is_under_way
 from escrowd.testing.simulation.healing import check_excuses, heal
 from escrowd.testing.simulation.loop import SimulatedLoop
 from escrowd.testing.simulation.world import Listener, World

@@ -7,6 +7,7 @@ from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import allowed_actions
 from escrowd.domain.escrow.status import ENDED, Status, Who
 from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.payouts.records import Payout
 from escrowd.testing.simulation.checks import EXCUSES, check_always
 from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.transactions import MinedOutput, key_image_of
@@ -67,18 +68,30 @@ def check_excuses(world: World) -> None:
 def why_not_over(world: World, escrow: Escrow) -> str:
     """Say what is still to be done for an escrow; an empty text for nothing."""
     tables = world.memory.tables
+    payouts = [each for each in tables.payouts.values() if each.escrow == escrow.id]
+    if any(is_torn(world, each) for each in payouts):
+        return ""
     if escrow.status not in ENDED and escrow.status is not Status.HELD:
         return f"no end within {ROUNDS} rounds"
     if effects := tables.effects.get(escrow.id):
         return f"{[each.effect for each in effects]} is not done"
-    open_payouts = [each.id for each in tables.payouts.values() if each.escrow == escrow.id and each.status.is_open]
+    open_payouts = [each.id for each in payouts if each.status.is_open]
     if open_payouts and escrow.status is not Status.HELD:
         return f"{open_payouts} is open"
-    if "hostile wallets" in world.excuses_of(escrow.id):
-        # A return that such a wallet spoilt is for the operator.
+    if escrow.status in ENDED and any('"PayoutFailed"' in each.data for each in tables.log[escrow.id]):
+        # The operator was told that late money cannot be sent back, and sees to it.
         return ""
     left = [each.output.amount for each in left_behind(world, escrow)] if escrow.status in ENDED else []
     return f"{left} could be sent and was not" if left else ""
+
+
+def is_torn(world: World, payout: Payout) -> bool:
+    """Return whether a payout of several transactions is in the chain with some of them, and never can be with others.
+
+    A reorganisation took away what those spend. What then is right is for people to say.
+    """
+    mined = [each.txid in world.chain.height_of for each in payout.transactions]
+    return any(mined) and not all(mined)
 
 
 def left_behind(world: World, escrow: Escrow) -> list[MinedOutput]:

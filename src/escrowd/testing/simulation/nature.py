@@ -75,15 +75,15 @@ class Nature:
         """Draw how somebody pays."""
         return self._chance.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
 
-    def pay(self, escrow: EscrowId, to: str, terms: Terms, how: Payment) -> None:
-        """Let somebody pay to the address of an escrow."""
+    def pay(self, escrow: EscrowId, to: str, terms: Terms, how: Payment) -> str:
+        """Let somebody pay to the address of an escrow, and return the id of the transaction."""
         account, index = _PLACES.get(how, (0, 0))
         key = (self._some_key(escrow) if how is Payment.BURNT else None) or self._chain.unique("key")
         amount = self._amount(escrow, terms, how)
         payment_id = "0123456789abcdef" if how is Payment.INTEGRATED else None
         plain = SimulatedOutput(key, escrow, to, amount, account, index, payment_id)
         outputs = self._parted(plain) if how is Payment.MANY else [plain]
-        self._send(outputs, self._lock(how), is_coinbase=how is Payment.COINBASE)
+        return self._send(outputs, self._lock(how), is_coinbase=how is Payment.COINBASE)
 
     def replace_by_rival(self, txid: str) -> None:
         """Mine a transaction of the same payer to somebody else, so that this one can never be mined."""
@@ -110,7 +110,7 @@ class Nature:
 
     # --- private ------------------------------------------------------------------------------------------------------
 
-    def _send(self, outputs: list[SimulatedOutput], lock: int, *, is_coinbase: bool) -> None:
+    def _send(self, outputs: list[SimulatedOutput], lock: int, *, is_coinbase: bool) -> str:
         inputs = (self._chain.unique(OUTSIDE),)
         transaction = SimulatedTransaction(
             self._chain.unique("transaction"), inputs, tuple(outputs), 0, lock, is_coinbase
@@ -119,6 +119,7 @@ class Nature:
             self._chain.mine_instead(transaction)
         else:
             self._chain.send(transaction)
+        return transaction.txid
 
     def _amount(self, escrow: EscrowId, terms: Terms, how: Payment) -> int:
         chance = self._chance
