@@ -17,15 +17,15 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
-from sqlalchemy import Table, event, text
+from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from typing_extensions import override
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
+from escrowd.store.sqlite import READS, sqlite_engine
 
 #: Seconds that SQLite waits for a lock that another process has.
 BUSY_TIMEOUT: Final = 30.0
@@ -145,8 +145,8 @@ class Session:
     def __init__(self, connection: AsyncConnection, dialect: str) -> None:
         self.connection = connection
         self.dialect = dialect
-        #: Work rows that this transaction makes due.
-        self.woken: list[str] = []
+        #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
+        self.woken: dict[str, int] = {}
         self._now: int | None = None
         self._last: list[tuple[str, Callable[[], Awaitable[None]]]] = []
 
@@ -183,48 +183,15 @@ def is_in_transaction() -> bool:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _IN_TRANSACTION: Final = ContextVar("in_transaction", default=False)
-_READS: Final = "escrowd_reads"
-_READING_SQLITE: Final[dict[str, Any]] = {_READS: True}
+_READING_SQLITE: Final[dict[str, Any]] = {READS: True}
 #: One snapshot for all statements of the transaction.
 _READING_POSTGRESQL: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 def _engine(url: URL, is_sqlite: bool) -> AsyncEngine:  # noqa: FBT001 - which of the two
-    if not is_sqlite:
-        return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT, "factory": _SqliteConnection})
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-class _SqliteConnection(sqlite3.Connection):
-    """A connection that ends its transaction before it is closed.
-
-    The connection of a transaction that was cancelled is closed. SQLite keeps one open, with its lock, until the last
-    statement on it is gone, and that hangs on the traceback of the cancellation: everybody else would wait for it.
-    """
-
-    @override
-    def close(self) -> None:
-        self.rollback()
-        super().close()
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # The driver would begin transactions by itself, and later than we want.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Any) -> None:
-    reads = connection.get_execution_options().get(_READS, False)
-    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
-    # Taking the write lock at once: a transaction that reads first and writes later could find it taken in between.
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    if is_sqlite:
+        return sqlite_engine(url, BUSY_TIMEOUT)
+    return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
 
 
 def _make_private(path: Path) -> None:

@@ -36,8 +36,10 @@ class WorkTable:
     async def wake(self, key: str, in_seconds: float = 0) -> None:
         """Make a row due, now or in a while, and never later than it is due already. Makes the row if need be."""
         due = await self._session.now() + int(1000 * in_seconds)
-        self._session.woken.append(key)
-        self._session.before_commit(key, partial(self._wake, key, due))
+        woken = self._session.woken
+        if key not in woken:
+            self._session.before_commit(key, partial(self._wake, key))
+        woken[key] = min(due, woken.get(key, due))
 
     async def claim(
         self,
@@ -167,8 +169,8 @@ class WorkTable:
             await self.wake(escrow_key(escrow))
         return len(woken)
 
-    async def _wake(self, key: str, due: int) -> None:
-        table = schema.work
+    async def _wake(self, key: str) -> None:
+        table, due = schema.work, self._session.woken[key]
         statement = self._session.insert(table).values(key=key, kind=key.partition(":")[0], due_at=due, wake=1)
         earlier = case((table.c.due_at < due, table.c.due_at), else_=due)
         await self._session.connection.execute(

@@ -4,12 +4,14 @@ It may lose data in a power cut (``fsync`` is off), and never in a crash of the 
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pwd
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +23,7 @@ from typing import Final, Self
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
 
 from escrowd.domain.errors import EscrowdError, Fault, Retry
-from escrowd.testing.ports import LOOPBACK, free_ports
+from escrowd.testing.ports import LOOPBACK
 from escrowd.wallets.running import RunningProcess
 
 #: Seconds until a server must answer. Measured: 0.3 s; the rest is for a machine that is busy.
@@ -99,7 +101,7 @@ class PostgresServer:
         has_place = self._port != 0
         for tries_left in reversed(range(PORT_TRIES)):
             if not has_place:
-                (self._port,) = free_ports(1)
+                self._port = _lasting_port()
             self._log.unlink(missing_ok=True)
             self._process = RunningProcess.spawn(self._as_user(self._server_command()), _ENVIRONMENT, self._log)
             try:
@@ -291,6 +293,19 @@ def _remove_unless_locked(path: Path) -> None:
         shutil.rmtree(path.parent, ignore_errors=True)
     finally:
         os.close(file)
+
+
+#: Below the range from which Linux takes ports for outgoing connections (``ip_local_port_range``).
+_LASTING_PORTS: Final = range(20_000, 32_000)
+
+
+def _lasting_port() -> int:
+    """Return a free port that no outgoing connection takes while the server is stopped."""
+    while True:
+        port = secrets.choice(_LASTING_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind((LOOPBACK, port))
+            return port
 
 
 def _account() -> pwd.struct_passwd | None:

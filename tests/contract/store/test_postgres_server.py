@@ -1,31 +1,33 @@
+from pathlib import Path
+
 import psutil
 import pytest
 
-from escrowd.testing.postgres import PREFIX, PostgresServer
+from escrowd.testing.postgres import PostgresServer
 
 
-def servers() -> set[int]:
-    return {
+def processes_of(home: Path) -> list[int]:
+    return [
         process.pid
         for process in psutil.process_iter(["cmdline"])
-        if any(PREFIX in argument for argument in process.info["cmdline"] or [])
-    }
+        if any(str(home) in argument for argument in process.info["cmdline"] or [])
+    ]
 
 
 async def test_server_is_left_behind() -> None:
     """A server for tests is gone when its block ends, also after a failure in it, and its directory with it."""
-    before, seen = servers(), []
+    seen = []
 
     async def fail() -> None:
         async with PostgresServer() as server:
-            seen.append((server._home, servers() - before))
+            seen.append((server._home, processes_of(server._home)))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await fail()
     ((home, running),) = seen
     assert running
-    assert servers() == before
+    assert processes_of(home) == []
     assert not home.exists()
 
 
