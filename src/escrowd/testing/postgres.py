@@ -4,7 +4,6 @@ It may lose data in a power cut (``fsync`` is off), and never in a crash of the 
 """
 
 import asyncio
-import contextlib
 import fcntl
 import os
 import pwd
@@ -303,7 +302,7 @@ def _lasting_port() -> int:
     """Return a free port that no outgoing connection takes while the server is stopped."""
     while True:
         port = secrets.choice(_LASTING_PORTS)
-        with socket.socket() as listener, contextlib.suppress(OSError):
+        with socket.socket() as listener, suppress(OSError):
             listener.bind((LOOPBACK, port))
             return port
 
