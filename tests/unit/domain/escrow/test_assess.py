@@ -244,6 +244,22 @@ def test_deposit_that_came_back_is_not_verified() -> None:
     assert escrow.returns_to is Status.DISPUTED
 
 
+@pytest.mark.parametrize(
+    ("status", "becomes"),
+    [
+        (Status.FUNDED, Status.AWAITING_FUNDING),
+        (Status.DELIVERED, Status.HELD),
+        (Status.DISPUTED, Status.HELD),
+    ],
+)
+def test_deposit_vanishes_slowly_and_nobody_looks(status: Status, becomes: Status) -> None:
+    """A deposit that first became less deep and then vanished leads where one leads that vanished at once."""
+    confirming, _ = follow(with_deposit(status, PAID), ledger(output("a", confirmations=3)))
+    assert (confirming.status, confirming.returns_to) == (Status.CONFIRMING, status)
+    gone, events = follow(confirming, ledger())
+    assert (gone.status, events) == (becomes, (DepositReorged(DepositFacts()),))
+
+
 def test_loss_hides_a_gain() -> None:
     """When an excess vanishes in the same look in which the deposit becomes final, that is verified all the same."""
     escrow, _ = follow(

@@ -21,7 +21,7 @@ from escrowd.domain.escrow.machine import Step, allowed_actions, due_event, is_a
 from escrowd.domain.escrow.status import DEADLINE_OF, ENDED, HOLDING, DeadlineName, PublicEvent, Status, Who
 from escrowd.domain.escrow.table import TABLE, Row
 from escrowd.domain.payouts.records import PayoutKind
-from tests.unit.domain.escrow.walk import Shape, passing, shape, whole_walk
+from tests.unit.domain.escrow.walk import Shape, news_of_the_chain, passing, shape, whole_walk
 from tests.unit.domain.escrow.world import AMOUNT, DEPOSIT_EVENTS, DEPOSITS, reached, tries
 
 PEOPLE = (Who.BUYER, Who.VENDOR, Who.ARBITER, Who.INTEGRATOR, Who.OPERATOR)
@@ -278,6 +278,14 @@ def test_funded_without_a_final_deposit() -> None:
             assert taken.before.status is Status.CONFIRMING
             assert taken.after.is_confirmed_in_full
             assert PublicEvent.ESCROW_FUNDED in taken.tells
+
+
+def test_news_of_the_chain_has_no_row() -> None:
+    """Whatever the chain may show, in whatever an escrow has come to, it has its row: no fact is refused."""
+    for escrow in whole_walk().escrows:
+        if escrow.address is not None:
+            for event in news_of_the_chain(escrow):
+                assert len(passing(escrow, event, Who.CHAIN)) == 1, (escrow, event)
 
 
 def test_final_deposit_waits_for_nobody() -> None:

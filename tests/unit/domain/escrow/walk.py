@@ -52,7 +52,7 @@ def whole_walk() -> Walk:
 
 def possible_steps(escrow: Escrow) -> Iterator[Step]:
     """Yield what every try leads to, whoever makes it."""
-    for event, who in itertools.product([*tries(escrow), *_news_of_the_chain(escrow)], Who):
+    for event, who in itertools.product([*tries(escrow), *news_of_the_chain(escrow)], Who):
         if not passing(escrow, event, who):
             continue  # refused moves are the matter of other tests
         try:
@@ -61,7 +61,7 @@ def possible_steps(escrow: Escrow) -> Iterator[Step]:
             continue
 
 
-def _news_of_the_chain(escrow: Escrow) -> Iterator[Event]:
+def news_of_the_chain(escrow: Escrow) -> Iterator[Event]:
     """Yield what the assessment of a ledger may say first; what it says next is found from there."""
     for facts in COARSE:
         if escrow.status in ENDED:
