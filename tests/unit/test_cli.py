@@ -60,7 +60,7 @@ def test_expected_error_is_one_line_without_a_traceback(
 ) -> None:
     """An EscrowdError exits 1 with one line: what went wrong, who has to act, and whether to try again."""
 
-    async def fail(reporter: object) -> None:
+    async def fail(reporter: object, scenarios: object) -> None:
         raise OneDiskIsFull("no space left\n  on the disk of the wallets")
 
     monkeypatch.setattr("escrowd.cli.demo.tell", fail)

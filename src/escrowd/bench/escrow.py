@@ -34,7 +34,7 @@ from escrowd.testing.lab import RegtestLab
 from escrowd.testing.wallet_sets import wallet_sets
 
 #: Seconds between two looks at whether something has happened.
-LOOK = 0.002
+LOOK = 0.01
 #: Seconds that anything may take.
 PATIENCE = 300.0
 
@@ -186,7 +186,7 @@ class _Bench:
         """Wait until something holds of an escrow; return how many seconds that took."""
         started = time.perf_counter()
         async with asyncio.timeout(PATIENCE):
-            while not holds(await self._running.orchestrator.view(escrow)):
+            while not holds(await self._running.orchestrator.view(escrow)):  # noqa: ASYNC110 - seen from outside
                 await asyncio.sleep(LOOK)
         return time.perf_counter() - started
 

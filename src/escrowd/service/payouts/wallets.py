@@ -140,8 +140,8 @@ class Signers:
         return Proposal(built.multisig_txset, (built.fee,), (built.spent_key_images.key_images,))
 
     async def keep_proposal(self) -> None:
-        """Store the wallets after a proposal: the proposer has signed it, and its nonces are used."""
-        await self._lease.store()
+        """Store the proposer's wallet: it has signed what it proposes, and its nonces are used."""
+        await self._proposer.store()
 
     async def describe(self, txset: Secret) -> tuple[DescribedTransaction, ...]:
         """Let the co-signer say what a set would do."""
@@ -156,7 +156,7 @@ class Signers:
         """
         signed = await self._cosigner.sign_multisig(txset)
         crash_point(CrashPoint.P8_SIGNED)
-        await self._lease.store()
+        await self._cosigner.store()
         crash_point(CrashPoint.P9_SIGN_STORED)
         return signed.tx_data_hex, signed.tx_hash_list
 
