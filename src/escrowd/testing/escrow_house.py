@@ -42,6 +42,8 @@ from escrowd.wallets.vault_key import ENVIRONMENT_VARIABLE, key_from_environment
 CRASH_VARIABLE: Final = "ESCROWD_TEST_CRASH_POINT"
 #: What a service in a process of its own says goes to this file in its directory.
 OUTPUT: Final = "service.out"
+#: Seconds that a service gets to save and close its wallets.
+STOP_PATIENCE: Final = 60.0
 NODE: Final = "node-1"
 
 
@@ -129,9 +131,10 @@ class EscrowHouse:
 
     @asynccontextmanager
     async def process(self, crash_at: CrashPoint | None = None) -> AsyncIterator[RunningProcess]:
-        """Run the service in a process of its own until the end of the block, where it is killed if it still runs.
+        """Run the service in a process of its own until the end of the block, where it is stopped if it still runs.
 
-        With ``crash_at`` it kills itself there, with SIGKILL, as soon as it passes.
+        With ``crash_at`` it kills itself there, with SIGKILL, as soon as it passes. Its wallets live on; those that no
+        later run takes over end with the lab, if the house stands in the lab's directory.
         """
         path = self.directory / "house.json"
         path.write_bytes(msgspec.json.encode(self.file))
@@ -145,7 +148,7 @@ class EscrowHouse:
             await _ready(running, output, may_end=crash_at is not None)
             yield running
         finally:
-            await running.kill()
+            await running.end(STOP_PATIENCE)
             running.close()
 
     @asynccontextmanager

@@ -1,7 +1,6 @@
 """The service kills itself at each named place of a payout. The next start makes exactly one payout of it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -34,7 +33,8 @@ AFTER_SIGNATURE = (
     CrashPoint.P12_SUBMIT_OK,
     CrashPoint.P13_IN_POOL,
 )
-AFTER_MINING = (CrashPoint.P14_MINED, CrashPoint.P15_FINAL)
+AFTER_MINING = (CrashPoint.P14_MINED, CrashPoint.P15_FINAL, CrashPoint.P16_NOTIFIED)
+OF_DEPOSITS = (CrashPoint.F1_SEEN, CrashPoint.F2_CREDITED, CrashPoint.F3_NOTIFIED)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -57,10 +57,10 @@ async def funded(life: EscrowLife) -> None:
 
 @pytest.mark.parametrize(("number", "point"), list(enumerate(BEFORE_SIGNATURE)))
 async def test_crash_before_the_signature_is_stored_makes_a_second_payout(
-    chain: RegtestLab, tmp_path: Path, number: int, point: CrashPoint
+    chain: RegtestLab, number: int, point: CrashPoint
 ) -> None:
     """After a crash before the stored signature, the attempt is given up, and a new one pays exactly once."""
-    house = await EscrowHouse.build(chain, tmp_path / "house", kept=1, first=number)
+    house = await EscrowHouse.build(chain, chain.directory / f"house-{point}", kept=1, first=number)
     async with beside(house, chain) as life:
         async with house.process(crash_at=point) as service:
             await funded(life)
@@ -75,12 +75,12 @@ async def test_crash_before_the_signature_is_stored_makes_a_second_payout(
 
 @pytest.mark.parametrize("point", AFTER_SIGNATURE + AFTER_MINING)
 async def test_crash_after_the_signature_is_stored_builds_a_payout_anew(
-    tmp_path: Path, point: CrashPoint, chain_of_its_own: RegtestLab
+    point: CrashPoint, chain_of_its_own: RegtestLab
 ) -> None:
     """After a crash behind the stored signature the very same transaction is sent and followed."""
     chain = chain_of_its_own
     number = (AFTER_SIGNATURE + AFTER_MINING).index(point)
-    house = await EscrowHouse.build(chain, tmp_path / "house", kept=1, first=number)
+    house = await EscrowHouse.build(chain, chain.directory / f"house-{point}", kept=1, first=number)
     async with beside(house, chain) as life:
         async with house.process(crash_at=point) as service:
             await funded(life)
@@ -101,14 +101,12 @@ async def test_crash_after_the_signature_is_stored_builds_a_payout_anew(
         assert [each.step for each in after] == [AttemptStep.SUBMITTED]
 
 
-@pytest.mark.parametrize("point", [CrashPoint.F1_SEEN, CrashPoint.F2_CREDITED, CrashPoint.F3_NOTIFIED])
-async def test_crash_while_a_deposit_is_taken_in_loses_it(
-    tmp_path: Path, point: CrashPoint, chain_of_its_own: RegtestLab
-) -> None:
+@pytest.mark.parametrize("point", OF_DEPOSITS)
+async def test_crash_while_a_deposit_is_taken_in_loses_it(point: CrashPoint, chain_of_its_own: RegtestLab) -> None:
     """After a crash at any place between seeing a deposit and telling of it, it counts once, to the piconero."""
     chain = chain_of_its_own
-    number = 6 + [CrashPoint.F1_SEEN, CrashPoint.F2_CREDITED, CrashPoint.F3_NOTIFIED].index(point)
-    house = await EscrowHouse.build(chain, tmp_path / "house", kept=1, first=number)
+    number = (*AFTER_SIGNATURE, *AFTER_MINING, *OF_DEPOSITS).index(point)
+    house = await EscrowHouse.build(chain, chain.directory / f"house-{point}", kept=1, first=number)
     async with beside(house, chain) as life:
         async with house.process(crash_at=point) as service:
             await life.create()

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -70,11 +69,9 @@ class WalletKiller:
 
 
 @pytest.mark.parametrize(("number", "point"), list(enumerate(STEPS)))
-async def test_killed_signer_loses_or_doubles_a_payout(
-    chain: RegtestLab, tmp_path: Path, number: int, point: CrashPoint
-) -> None:
+async def test_killed_signer_loses_or_doubles_a_payout(chain: RegtestLab, number: int, point: CrashPoint) -> None:
     """Whichever step a signer's process dies at, exactly one payout of the right amount is made."""
-    house = await EscrowHouse.build(chain, tmp_path / "house", kept=1, first=number)
+    house = await EscrowHouse.build(chain, chain.directory / f"house-{point}", kept=1, first=number)
     async with house.open() as running:
         life = EscrowLife(chain, running.orchestrator, running.store)
         role = WalletRole.BUYER if number % 2 else WalletRole.VENDOR
