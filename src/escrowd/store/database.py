@@ -9,12 +9,14 @@ constraint. Locks are taken in one order: escrow, its ledger and payouts, the lo
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
 from sqlalchemy import Table, text
@@ -148,10 +150,10 @@ class Session:
         #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
         self.woken: dict[str, int] = {}
         self._now: int | None = None
-        self._last: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._last: list[tuple[str, LastAct]] = []
 
-    def before_commit(self, key: str, act: Callable[[], Awaitable[None]]) -> None:
-        """Do something to a work row at the end of the transaction.
+    def before_commit(self, key: str, act: "LastAct") -> None:
+        """Do something to a work row at the end of the transaction; what is the same for many rows is done at once.
 
         Work rows are locked last, in the order of their keys. A command that holds its escrow and waits for the work
         row, and a worker that holds the work row and waits for the escrow, would wait for each other.
@@ -160,9 +162,10 @@ class Session:
 
     async def finish(self) -> None:
         """Do what was left for the end."""
-        for _, act in sorted(self._last, key=lambda each: each[0]):
-            await act()
+        in_order = sorted(self._last, key=itemgetter(0))
         self._last.clear()
+        for act, rows in groupby(in_order, key=itemgetter(1)):
+            await act(self, [key for key, _ in rows])
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
@@ -173,6 +176,10 @@ class Session:
         if self._now is None:
             self._now = int((await self.connection.execute(text(_NOW[self.dialect]))).scalar_one())
         return self._now
+
+
+#: What is done to work rows at the end of a transaction, given their keys in order.
+LastAct: TypeAlias = Callable[[Session, Sequence[str]], Awaitable[None]]
 
 
 def is_in_transaction() -> bool:

@@ -4,7 +4,7 @@ A row says only that somebody has to look, and when. Who claims it gets a number
 before. Whatever is stored for the work is stored under that number; who has been overtaken stores nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -38,7 +38,7 @@ class WorkTable:
         due = await self._session.now() + int(1000 * in_seconds)
         woken = self._session.woken
         if key not in woken:
-            self._session.before_commit(key, partial(self._wake, key))
+            self._session.before_commit(key, _wake)
         woken[key] = min(due, woken.get(key, due))
 
     async def claim(
@@ -80,7 +80,7 @@ class WorkTable:
 
     async def prefer(self, key: str, node: str) -> None:
         """Let a row be done by this node while it lives: its wallets are open there. Makes the row if need be."""
-        self._session.before_commit(key, partial(self._prefer, key, node))
+        self._session.before_commit(key, partial(_prefer, node=node))
 
     async def renew(self, key: str, fence: int, seconds: float) -> bool:
         """Make a claim last longer; return whether it is still ours."""
@@ -94,10 +94,10 @@ class WorkTable:
             LeaseLost: somebody else has it by now. It is raised here, or at the end of the transaction.
 
         """
-        mine = and_(*self._is_mine(key, fence))
+        mine = and_(*_is_mine(key, fence))
         if (await self._session.connection.execute(select(schema.work.c.key).where(mine))).one_or_none() is None:
             raise LeaseLost(f"somebody else works on {key}, or it was given back")
-        self._session.before_commit(key, partial(self._hold, key, fence))
+        self._session.before_commit(key, partial(_hold, fence=fence))
 
     async def settle(self, claimed: ClaimedRow, in_seconds: float | None) -> None:
         """Give a claim back. The row is due in a while, or when woken (``None``); at once if it was woken meanwhile.
@@ -169,29 +169,8 @@ class WorkTable:
             await self.wake(escrow_key(escrow))
         return len(woken)
 
-    async def _wake(self, key: str) -> None:
-        table, due = schema.work, self._session.woken[key]
-        statement = self._session.insert(table).values(key=key, kind=key.partition(":")[0], due_at=due, wake=1)
-        earlier = case((table.c.due_at < due, table.c.due_at), else_=due)
-        await self._session.connection.execute(
-            statement.on_conflict_do_update(index_elements=["key"], set_={"due_at": earlier, "wake": table.c.wake + 1})
-        )
-        if self._session.dialect == "postgresql":
-            await self._session.connection.execute(select(func.pg_notify(CHANNEL, key)))
-
-    async def _prefer(self, key: str, node: str) -> None:
-        statement = self._session.insert(schema.work).values(key=key, kind=key.partition(":")[0], affinity=node)
-        await self._session.connection.execute(
-            statement.on_conflict_do_update(index_elements=["key"], set_={"affinity": node})
-        )
-
-    async def _hold(self, key: str, fence: int) -> None:
-        # An update and no question: on PostgreSQL it locks the row, so nobody can claim it before we have committed.
-        if not await self._change(key, fence, fence=schema.work.c.fence):
-            raise LeaseLost(f"somebody else works on {key} by now")
-
     async def _change(self, key: str, claim: int, **values: object) -> bool:
-        mine = and_(*self._is_mine(key, claim))
+        mine = and_(*_is_mine(key, claim))
         return (await self._session.connection.execute(update(schema.work).where(mine).values(**values))).rowcount == 1
 
     @staticmethod
@@ -207,7 +186,42 @@ class WorkTable:
         if exclude:
             yield table.c.key.not_in(exclude)
 
-    @staticmethod
-    def _is_mine(key: str, fence: int) -> tuple[ColumnElement[bool], ...]:
-        table = schema.work
-        return table.c.key == key, table.c.fence == fence, table.c.owner.is_not(None)
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _is_mine(key: str, fence: int) -> tuple[ColumnElement[bool], ...]:
+    table = schema.work
+    return table.c.key == key, table.c.fence == fence, table.c.owner.is_not(None)
+
+
+async def _wake(session: Session, keys: Sequence[str]) -> None:
+    """Make rows due, all of them with one statement: each block wakes everybody who counts confirmations."""
+    table = schema.work
+    rows = [{"key": key, "kind": key.partition(":")[0], "due_at": session.woken[key], "wake": 1} for key in keys]
+    statement = session.insert(table)
+    new = statement.excluded.due_at
+    earlier = case((table.c.due_at < new, table.c.due_at), else_=new)
+    await session.connection.execute(
+        statement.on_conflict_do_update(index_elements=["key"], set_={"due_at": earlier, "wake": table.c.wake + 1}),
+        rows,
+    )
+    if session.dialect == "postgresql":
+        # Whoever listens looks for all that is due, so one word is enough for many rows.
+        await session.connection.execute(select(func.pg_notify(CHANNEL, keys[0] if len(rows) == 1 else "")))
+
+
+async def _prefer(session: Session, keys: Sequence[str], node: str) -> None:
+    rows = [{"key": key, "kind": key.partition(":")[0], "affinity": node} for key in keys]
+    statement = session.insert(schema.work)
+    await session.connection.execute(
+        statement.on_conflict_do_update(index_elements=["key"], set_={"affinity": node}), rows
+    )
+
+
+async def _hold(session: Session, keys: Sequence[str], fence: int) -> None:
+    (key,) = keys
+    # An update and no question: on PostgreSQL it locks the row, so nobody can claim it before we have committed.
+    statement = update(schema.work).where(*_is_mine(key, fence)).values(fence=schema.work.c.fence)
+    if (await session.connection.execute(statement)).rowcount != 1:
+        raise LeaseLost(f"somebody else works on {key} by now")
