@@ -30,6 +30,7 @@ from escrowd.service.payouts.desk import PayoutDesk
 from escrowd.service.worker import WorkClaim, Worker, WorkerSettings
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
+from escrowd.store.node import Node
 from escrowd.store.store import SqlKeyingJournal, SqlShelf, SqlStore, SqlWorkQueue
 from escrowd.store.watching import SqlWatchLog
 from escrowd.store.work import ESCROW
@@ -87,12 +88,14 @@ async def open_service(house: ServiceHouse, observer: CallObserver | None = None
 
     Raises:
         AlreadyInUse: another service runs in this directory.
+        NodeNameTaken: another process works under this name.
         WrongSchema, DatabaseUnavailable: the database is not one that can be used.
 
     """
     async with AsyncExitStack() as closers:
         database = await closers.enter_async_context(Database(house.database_url))
         await migrate(database)
+        await closers.enter_async_context(Node(database, house.node))
         store = SqlStore(database, house.node)
         wallet_house = WalletHouse(
             house.program,
