@@ -104,7 +104,10 @@ class EscrowAdvance:
         events = await self._handlers[effect.effect](task)
         async with self._fenced(task.claim) as tx:
             now = await tx.escrows.load(task.escrow.id, for_update=True)
-            await apply(tx, now, events, Who.SERVICE, await tx.clock.now())
+            moment = await tx.clock.now()
+            # The chain may have changed while a wallet was asked: what it said counts only for what is there now.
+            now = await apply(tx, now, assess(now, await tx.ledgers.ledger(now.id)), Who.CHAIN, moment)
+            await apply(tx, now, events, Who.SERVICE, moment)
             await tx.escrows.effect_done(task.escrow.id, effect)
         if effect.effect is Effect.VERIFY_FUNDING:
             crash_point(CrashPoint.F3_NOTIFIED)
