@@ -121,6 +121,12 @@ class SimulatedChain:
         for txid in [each for each in self.pool if not self._is_valid(self.known[each])]:
             self.forget(txid)
 
+    def can_be_mined(self, txid: str) -> bool:
+        """Return whether a later block may hold a transaction that is in none."""
+        transaction = self.known[txid]
+        rivals = (self.spent_by.get(image, txid) for image in transaction.key_images)
+        return self._is_valid(transaction) and all(rival == txid for rival in rivals)
+
     # --- blocks -------------------------------------------------------------------------------------------------------
 
     def mine(self, count: int = 1, leave_out: Collection[str] = ()) -> None:

@@ -13,11 +13,11 @@ from escrowd.domain.escrow.events import (
     SplitAccepted,
     SplitProposed,
 )
-from escrowd.domain.escrow.facts import Escrow, HoldReason, PayoutOrder
+from escrowd.domain.escrow.facts import Escrow, HoldReason
 from escrowd.domain.escrow.history import broken_links
 from escrowd.domain.escrow.status import DeadlineName, Status, Who
 from escrowd.domain.escrow.terms import LEAST_RETURN
-from escrowd.domain.payouts.records import Attempt, AttemptStep, PayoutKind
+from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind
 from escrowd.service.ports import LogEntry
 from escrowd.testing.simulation.transactions import SimulatedTransaction
 from escrowd.testing.simulation.world import Violation, World
@@ -200,11 +200,22 @@ def _check_receivers(world: World, escrow: Escrow) -> None:
     if strangers:
         raise Violation(f"{escrow.id} paid to {sorted(strangers)}")
     vendor = got.get(terms.payout_address, 0) + (got.get(terms.fee.address, 0) if terms.fee is not None else 0)
-    share = _vendor_share(escrow.order) if _is_paid(world, escrow) else 0
     change = got.get(escrow.address or "", 0)
+    paid = [each for each in _ordered(world, escrow) if any(_is_mined(world, one.txid) for one in each.transactions)]
+    share = sum(each.vendor_share for each in paid if each.kind is not PayoutKind.REFUND)
+    least = 0 if any(is_torn(world, each) for each in paid) else max(0, share - fees - change)
     # Too little excess to go back to the buyer goes to the vendor.
-    if not max(0, share - fees - change) <= vendor <= share + LEAST_RETURN:
+    if not least <= vendor <= share + LEAST_RETURN * bool(share):
         raise Violation(f"{escrow.id}: the vendor's side got {vendor} of a share of {share}, with fees of {fees}")
+
+
+def is_torn(world: World, payout: Payout) -> bool:
+    """Return whether a payout of several transactions is in the chain with some of them, and never can be with others.
+
+    A reorganisation took away what those spend, or somebody else spent it. What then is right is for people to say.
+    """
+    unmined = [each.txid for each in payout.transactions if not _is_mined(world, each.txid)]
+    return 0 < len(unmined) < len(payout.transactions) and not all(map(world.chain.can_be_mined, unmined))
 
 
 def _payments(world: World, escrow: Escrow) -> Iterable[SimulatedTransaction]:
@@ -216,24 +227,13 @@ def _payments(world: World, escrow: Escrow) -> Iterable[SimulatedTransaction]:
     ]
 
 
-def _is_paid(world: World, escrow: Escrow) -> bool:
-    ordered = [
-        each
-        for each in world.memory.tables.payouts.values()
-        if each.escrow == escrow.id and each.kind is not PayoutKind.RETURN
-    ]
-    txids = {
-        one.txid
-        for payout in ordered
-        for attempt in world.memory.tables.attempts.values()
-        if attempt.payout == payout.id
-        for one in attempt.transactions
-    }
-    return any(txid in world.chain.height_of for txid in txids)
+def _ordered(world: World, escrow: Escrow) -> list[Payout]:
+    payouts = world.memory.tables.payouts.values()
+    return [each for each in payouts if each.escrow == escrow.id and each.kind is not PayoutKind.RETURN]
 
 
-def _vendor_share(order: PayoutOrder | None) -> int:
-    return 0 if order is None or order.kind is PayoutKind.REFUND else order.vendor_share
+def _is_mined(world: World, txid: str) -> bool:
+    return txid in world.chain.height_of
 
 
 # --- how it ended ----------------------------------------------------------------------------------------------------

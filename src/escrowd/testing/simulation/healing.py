@@ -7,8 +7,7 @@ from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import allowed_actions
 from escrowd.domain.escrow.status import ENDED, Status, Who
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.payouts.records import Payout
-from escrowd.testing.simulation.checks import EXCUSES, check_always
+from escrowd.testing.simulation.checks import EXCUSES, check_always, is_torn
 from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.transactions import MinedOutput, key_image_of
 from escrowd.testing.simulation.watcher import is_looked_for
@@ -83,15 +82,6 @@ def why_not_over(world: World, escrow: Escrow) -> str:
         return ""
     left = [each.output.amount for each in left_behind(world, escrow)] if escrow.status in ENDED else []
     return f"{left} could be sent and was not" if left else ""
-
-
-def is_torn(world: World, payout: Payout) -> bool:
-    """Return whether a payout of several transactions is in the chain with some of them, and never can be with others.
-
-    A reorganisation took away what those spend. What then is right is for people to say.
-    """
-    mined = [each.txid in world.chain.height_of for each in payout.transactions]
-    return any(mined) and not all(mined)
 
 
 def left_behind(world: World, escrow: Escrow) -> list[MinedOutput]:
