@@ -11,7 +11,8 @@ The fee of the operator is a part of what the vendor's side gets and bears no ne
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final
 
 from escrowd.domain.errors import EscrowdError, Fault
 from escrowd.domain.escrow.terms import LEAST_RETURN, Terms
@@ -42,12 +43,16 @@ class Receiver:
 class PayoutPlan:
     """What goes in, and who gets it. At most one receiver for each address."""
 
+    terms: Terms
     kind: PayoutKind
+    vendor_share: int
     account: int
     inputs: tuple[ReceivedOutput, ...]
     receivers: tuple[Receiver, ...]
     #: What stays behind because it is worth less than its own fee.
     left_out: tuple[ReceivedOutput, ...] = ()
+    #: The largest amount that is worth less than its own fee, in piconero.
+    dust: int = 0
 
     @property
     def residue(self) -> int:
@@ -87,16 +92,16 @@ class PayoutPlan:
         return outputs
 
     def spending(self, keys: Collection[str]) -> "PayoutPlan":
-        """Return the plan of one receiver that spends exactly these of its outputs, those left out among them."""
-        (receiver,) = self.receivers
+        """Return the plan that spends exactly these of its outputs, those left out among them.
+
+        Raises:
+            NotAllThere: they are worth less than the vendor's side is to get.
+
+        """
         everything = (*self.inputs, *self.left_out)
-        inputs = tuple(each for each in everything if each.key in keys)
-        return replace(
-            self,
-            inputs=inputs,
-            left_out=tuple(each for each in everything if each.key not in keys),
-            receivers=(replace(receiver, gross=sum(each.amount for each in inputs)),),
-        )
+        inputs = [each for each in everything if each.key in keys]
+        left_out = [each for each in everything if each.key not in keys]
+        return _planned(self.terms, self.kind, self.vendor_share, inputs, left_out, self.dust)
 
 
 def plan_payout(
@@ -112,15 +117,35 @@ def plan_payout(
         Uneconomic: there are no outputs but dust.
 
     """
-    inputs = tuple(each for each in spendable if each.amount > dust)
+    inputs = [each for each in spendable if each.amount > dust]
     if not inputs:
         raise Uneconomic("there is nothing that is worth the fee of spending it")
-    parts = _parts(terms, kind, vendor_share, sum(each.amount for each in inputs))
-    left_out = tuple(each for each in spendable if each.amount <= dust)
-    return PayoutPlan(kind, inputs[0].account, inputs, _merged(parts), left_out)
+    return _planned(terms, kind, vendor_share, inputs, [each for each in spendable if each.amount <= dust], dust)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+#: A wallet's idea of where dust begins is at most so many times ours.
+_DUST_TOLERANCE: Final = 2
+#: Dust of a deposit that the vendor's side may lose is at most its share divided by this.
+_LARGEST_LOSS_DIVISOR: Final = 100
+
+
+def _planned(
+    terms: Terms,
+    kind: PayoutKind,
+    vendor_share: int,
+    inputs: Sequence[ReceivedOutput],
+    left_out: Sequence[ReceivedOutput],
+    dust: int,
+) -> PayoutPlan:
+    total = sum(each.amount for each in inputs)
+    # A deposit may have come in pieces, and some of them be dust: who gets all the rest has to do without that little.
+    lost = sum(each.amount for each in left_out if each.amount <= _DUST_TOLERANCE * dust)
+    is_little = lost <= vendor_share // _LARGEST_LOSS_DIVISOR
+    share = total if is_little and total < vendor_share <= total + lost else vendor_share
+    receivers = _merged(_parts(terms, kind, share, total))
+    return PayoutPlan(terms, kind, vendor_share, inputs[0].account, tuple(inputs), receivers, tuple(left_out), dust)
 
 
 def _parts(terms: Terms, kind: PayoutKind, vendor_share: int, total: int) -> list[Receiver]:

@@ -144,7 +144,7 @@ async def _propose(
         proposal = await signers.sweep(plan)
         plan = _as_swept(plan, proposal, seen, rate)
     else:
-        proposal = await propose_to_several(signers, plan, rate, journal.check)
+        proposal, plan = await propose_to_several(signers, plan, rate, seen.key_images, journal.check)
     await signers.keep_proposal()
     return proposal, plan
 

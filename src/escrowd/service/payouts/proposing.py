@@ -10,13 +10,13 @@ counts only those (``create_transactions_2``). Then a little more is set aside, 
 escrow's own address, too little to be worth its own fee.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 
 from escrowd.domain.payouts.fees import FeeRate
-from escrowd.domain.payouts.plan import PayoutPlan
+from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan
 from escrowd.service.payouts.errors import TooManyInputs
 from escrowd.service.payouts.wallets import Proposal, Signers
 
@@ -24,18 +24,44 @@ log = structlog.get_logger()
 
 #: By how many percent more than the expected fee is set aside, one after the other.
 MARGINS: Final = (0, 1, 3, 7, 14, 25, 40)
+#: How often a plan is fitted to what the wallet spends.
+ROUNDS: Final = 4
 
 
-async def propose_to_several(signers: Signers, plan: PayoutPlan, rate: FeeRate, check: Callable[[], None]) -> Proposal:
-    """Build one transaction that pays all receivers, all inputs spent.
+async def propose_to_several(
+    signers: Signers, plan: PayoutPlan, rate: FeeRate, key_images: Mapping[str, str], check: Callable[[], None]
+) -> tuple[Proposal, PayoutPlan]:
+    """Build one transaction that pays all receivers; return it, and the plan that it carries out.
 
-    ``check`` is called before the signers are used once more.
+    wallet2 takes no more inputs than it needs. One that is worth less than the fee it may leave out; then that stays
+    behind, at the cost of the buyer, to whom it goes back later if it is worth that.
+
+    ``key_images`` names the key image of each one-time key; ``check`` is called before the signers are used once more.
 
     Raises:
-        TooManyInputs: one transaction does not hold them, or their wallet does not get along with so many small ones.
+        TooManyInputs: one transaction does not hold them, or the wallet does not get along with so many small ones.
         Uneconomic: the network takes it all.
 
     """
+    key_of = {image: key for key, image in key_images.items()}
+    for _ in range(ROUNDS):
+        proposal = await _built(signers, plan, rate, check)
+        spent = {key_of.get(image, "") for each in proposal.key_images for image in each}
+        if spent == set(plan.keys):
+            return proposal, plan
+        log.info("payout.inputs_left_out", planned=len(plan.keys), spent=len(spent))
+        try:
+            plan = plan.spending(spent)
+        except NotAllThere as error:
+            raise TooManyInputs(f"the wallet does not spend all of the small inputs: {error}") from error
+        await _refreshed(signers, check)
+    raise TooManyInputs(f"the wallet spends other inputs in each of {ROUNDS} tries")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _built(signers: Signers, plan: PayoutPlan, rate: FeeRate, check: Callable[[], None]) -> Proposal:
     asked = rate.asked(len(plan.inputs), len(plan.receivers))
     first, margin = await _with_margin(signers, plan, asked)
     if first is not None and (margin or sum(first.fees) == asked):
@@ -48,16 +74,17 @@ async def propose_to_several(signers: Signers, plan: PayoutPlan, rate: FeeRate, 
         )
     learned = sum(first.fees)
     log.info("payout.fee_learned", fee=learned, expected=asked)
-    check()
-    # The first one holds signatures with nonces of the proposer: a second one must not be made with the same.
-    await signers.import_from_each_other(await signers.export())
+    await _refreshed(signers, check)
     second, _ = await _with_margin(signers, plan, learned)
     if second is None:
         raise TooManyInputs(f"the wallet asked for a fee of {learned} piconero, and does not build with that")
     return second
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+async def _refreshed(signers: Signers, check: Callable[[], None]) -> None:
+    """Give the signers fresh nonces: what was built holds signatures, and no second one is made with the same."""
+    check()
+    await signers.import_from_each_other(await signers.export())
 
 
 async def _with_margin(signers: Signers, plan: PayoutPlan, fee: int) -> tuple[Proposal | None, int]:

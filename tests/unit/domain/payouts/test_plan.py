@@ -104,10 +104,27 @@ def test_too_little_money_for_the_order_is_refused() -> None:
         plan_payout(TERMS, PayoutKind.RELEASE, AMOUNT, outputs(AMOUNT - 1))
 
 
-def test_dust_does_not_count_as_there() -> None:
-    """What is not worth its fee does not make up for money that is missing."""
+def test_much_dust_does_not_count_as_there() -> None:
+    """A deposit of which more than a hundredth is not worth its fee is not what the vendor was to get."""
+    dust = AMOUNT // 200
+    pieces = outputs(AMOUNT - 2 * dust, dust, dust)
+    plan = plan_payout(TERMS, PayoutKind.RELEASE, AMOUNT, pieces, dust=dust)
+    assert paid(plan) == {VENDOR: AMOUNT - 2 * dust - FEE}
+    assert plan.residue == 2 * dust
     with pytest.raises(NotAllThere):
-        plan_payout(TERMS, PayoutKind.RELEASE, AMOUNT, outputs(AMOUNT - 10, 10), dust=10)
+        plan_payout(TERMS, PayoutKind.RELEASE, AMOUNT, outputs(AMOUNT - 3 * dust, dust, dust, dust), dust=dust)
+    with pytest.raises(NotAllThere):
+        plan_payout(TERMS, PayoutKind.RELEASE, AMOUNT, pieces[:2], dust=dust)
+
+
+def test_release_that_leaves_something_out_takes_it_from_the_vendor() -> None:
+    """What a wallet leaves out of several receivers' inputs is the buyer's, and never the vendor's side's."""
+    plan = plan_payout(WITH_FEE, PayoutKind.RELEASE, AMOUNT, outputs(AMOUNT, 5 * FEE))
+    assert paid(plan.spending({"key 0"})) == {VENDOR: AMOUNT - AMOUNT // 40 - FEE, OPERATOR: AMOUNT // 40}
+    with pytest.raises(NotAllThere):
+        plan.spending({"key 1"})
+    divided = plan_payout(WITH_FEE, PayoutKind.SPLIT, AMOUNT // 2, outputs(AMOUNT, FEE)).spending({"key 0"})
+    assert [each.gross for each in divided.receivers] == [AMOUNT // 2 - AMOUNT // 80, AMOUNT // 2, AMOUNT // 80]
 
 
 def test_dust_is_left_out_and_told() -> None:

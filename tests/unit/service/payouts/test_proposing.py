@@ -37,7 +37,11 @@ class StubSigners:
         left = plan.total - sum(each.amount for each in outputs)
         fee = self._charges(left)
         self.used.append(f"refused {left}" if fee is None else f"built {left} for {fee}")
-        return None if fee is None else Proposal(Secret(f"set {len(self.used)}"), (fee,), (("a", "b"),))
+        return (
+            None
+            if fee is None
+            else Proposal(Secret(f"set {len(self.used)}"), (fee,), (tuple(map(image_of, plan.keys)),))
+        )
 
     async def export(self) -> tuple[Secret, Secret]:
         self.used.append("exported")
@@ -45,6 +49,11 @@ class StubSigners:
 
     async def import_from_each_other(self, _exported: tuple[Secret, Secret]) -> None:
         self.used.append("imported")
+
+
+def image_of(key: str) -> str:
+    """Return the key image of a made-up one-time key."""
+    return f"image of {key}"
 
 
 def at_least(fee: int) -> Callable[[int], int | None]:
@@ -58,7 +67,11 @@ async def proposed(charges: Callable[[int], int | None]) -> tuple[Proposal, list
     outputs = [ReceivedOutput(f"tx {number}", 0, f"key {number}", XMR // 2) for number in range(2)]
     plan = plan_payout(terms, PayoutKind.SPLIT, XMR // 3, outputs)
     stub = StubSigners(plan, charges)
-    proposal = await propose_to_several(cast("Signers", stub), plan, RATE, lambda: stub.used.append("checked"))
+    images = {key: image_of(key) for key in plan.keys}
+    proposal, carried_out = await propose_to_several(
+        cast("Signers", stub), plan, RATE, images, lambda: stub.used.append("checked")
+    )
+    assert carried_out == plan
     return proposal, stub.used
 
 

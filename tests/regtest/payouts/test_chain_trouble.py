@@ -1,0 +1,99 @@
+"""What the chain does to a payout that was signed, on a chain of its own: the same bytes again, or a call for help."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from escrowd.domain.escrow.events import Released
+from escrowd.domain.escrow.facts import HoldReason
+from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.parties import WalletRole
+from escrowd.domain.payouts.records import AttemptStep
+from escrowd.testing.funder import FUNDER_ADDRESS
+from escrowd.testing.lab import RegtestLab
+from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def rough(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    """Real wallets over a chain that nobody else counts on."""
+    directory: Path = tmp_path_factory.mktemp("rough")
+    async with RegtestLab.start() as lab, Office.open(lab, directory) as office:
+        yield office
+
+
+async def sent(trade: Trade) -> str:
+    """Carry a release as far as to the pool, and return the id of its transaction."""
+    assert (await trade.fund()).status is Status.FUNDED
+    await trade.say(Released(), Who.BUYER)
+    assert (await trade.advance()).status is Status.PAYING
+    (attempt,) = await trade.attempts()
+    return attempt.transactions[0].txid
+
+
+async def assert_paid_once(trade: Trade, txid: str) -> None:
+    """Make sure that the payout is in the chain, as it was signed in the beginning."""
+    (attempt,) = await trade.attempts()
+    (one,) = attempt.transactions
+    assert (attempt.number, attempt.step, one.txid) == (1, AttemptStep.SUBMITTED, txid)
+    (found,) = await trade.office.transactions([txid])
+    assert found.block_height is not None
+    assert await trade.office.paid_to(VENDOR, [txid]) == [AMOUNT - one.network_fee]
+    assert await trade.money_left() == []
+
+
+async def lose(trade: Trade, txid: str, blocks: int) -> None:
+    """Take blocks off the chain, and the payout out of the pool."""
+    await trade.office.lab.pop_blocks(blocks)
+    await trade.office.daemon.flush_txpool([txid])
+    assert await trade.office.transactions([txid]) == ()
+
+
+async def test_reorganised_payout_is_built_anew(rough: Office) -> None:
+    """A payout that a reorganisation throws out is sent again, the same bytes: before it was final and after."""
+    async with rough.trade(0) as trade:
+        txid = await sent(trade)
+        await rough.lab.mine(3)
+        await trade.advance()
+        await lose(trade, txid, 3)
+        assert (await trade.advance()).status is Status.PAYING
+        assert (await trade.finish()).status is Status.COMPLETED
+        await assert_paid_once(trade, txid)
+
+        await lose(trade, txid, 10)
+        await rough.lab.mine(10)
+        assert (await trade.advance()).status is Status.PAYING
+        await trade.advance()
+        assert (await trade.finish()).status is Status.COMPLETED
+        await assert_paid_once(trade, txid)
+
+
+async def swept_outside(trade: Trade) -> str:
+    """Let buyer and vendor pay the deposit to somebody else, past the service."""
+    async with trade.lease() as lease:
+        buyer, vendor = (lease.wallet(role) for role in (WalletRole.BUYER, WalletRole.VENDOR))
+        await asyncio.gather(buyer.refresh(), vendor.refresh())
+        exported = await asyncio.gather(buyer.export_multisig_info(), vendor.export_multisig_info())
+        await asyncio.gather(buyer.import_multisig_info(exported[1:]), vendor.import_multisig_info(exported[:1]))
+        built = await buyer.sweep_all(FUNDER_ADDRESS)
+        signed = await vendor.sign_multisig(built.multisig_txset)
+        (txid,) = await vendor.submit_multisig(signed.tx_data_hex)
+        return txid
+
+
+async def test_signed_payout_loses_against_an_outside_spend_unnoticed(rough: Office) -> None:
+    """A payout that is signed and finds its money spent in the chain calls a person, and is never built anew."""
+    async with rough.trade(2) as trade:
+        txid = await sent(trade)
+        await rough.daemon.flush_txpool([txid])
+        await swept_outside(trade)
+        await rough.lab.mine(1)
+        assert (await trade.advance()).status is Status.HELD
+        hold = (await trade.escrow()).hold
+        assert hold is not None
+        assert hold.reason is HoldReason.SPENT_OUTSIDE
+        (attempt,) = await trade.attempts()
+        assert attempt.transactions[0].txid == txid

@@ -1,0 +1,57 @@
+"""Any two of the three sign a payout, on real wallets, whatever became of the third."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from escrowd.domain.escrow.events import Released
+from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.parties import WalletRole
+from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
+
+BUYER_ROLE, VENDOR_ROLE, ARBITER_ROLE = WalletRole.BUYER, WalletRole.VENDOR, WalletRole.ARBITER
+
+
+@contextmanager
+def gone(trade: Trade, role: WalletRole) -> Iterator[None]:
+    """Let a wallet be gone for good: its process is killed, and its files are not there."""
+    kept = trade.wallets.wallets[role].filename
+    directory = trade.office.running.pool.program.wallet_directory
+    there = [path for path in directory.glob(f"{kept}*") if path.is_file()]
+    trade.office.kill(trade.wallets, role)
+    for path in there:
+        path.rename(path.with_name(f"gone-{path.name}"))
+    try:
+        yield
+    finally:
+        for path in there:
+            hidden: Path = path.with_name(f"gone-{path.name}")
+            hidden.rename(path)
+
+
+@pytest.mark.parametrize(
+    ("missing", "pair"),
+    [
+        (ARBITER_ROLE, (BUYER_ROLE, VENDOR_ROLE)),
+        (BUYER_ROLE, (ARBITER_ROLE, VENDOR_ROLE)),
+        (VENDOR_ROLE, (ARBITER_ROLE, BUYER_ROLE)),
+    ],
+)
+async def test_payout_needs_the_third_wallet(
+    office: Office, missing: WalletRole, pair: tuple[WalletRole, WalletRole]
+) -> None:
+    """A payout that the buyer released is signed by the two wallets that are left, whichever is gone."""
+    async with office.trade(3) as trade:
+        assert (await trade.fund()).status is Status.FUNDED
+        await trade.say(Released(), Who.BUYER)
+        await office.running.manager.get_or_create_session(trade.id)
+        with gone(trade, missing):
+            assert (await trade.advance()).status is Status.PAYING
+            (attempt,) = await trade.attempts()
+            assert (attempt.proposer, attempt.cosigner) == pair
+            assert (await trade.finish()).status is Status.COMPLETED
+        (one,) = attempt.transactions
+        assert await office.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
+        assert await trade.money_left() == []
