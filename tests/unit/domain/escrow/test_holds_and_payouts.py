@@ -129,6 +129,25 @@ def test_another_payout_is_told_as_sent(kind: PayoutKind) -> None:
     assert is_allowed(reached(Status.COMPLETED), sent, Who.SERVICE) is (kind is PayoutKind.RETURN)
 
 
+@pytest.mark.parametrize(
+    ("status", "own"),
+    [
+        (Status.COMPLETED, PayoutKind.RELEASE),
+        (Status.REFUNDED, PayoutKind.REFUND),
+        (Status.SPLIT, PayoutKind.SPLIT),
+        (Status.EXPIRED, PayoutKind.RETURN),
+        (Status.CANCELLED, PayoutKind.RETURN),
+    ],
+)
+def test_end_takes_another_payout_for_its_own(status: Status, own: PayoutKind) -> None:
+    """After the end only returns become final; only they, and the payout that made the end, are thrown back."""
+    ended = reached(status)
+    for kind in PayoutKind:
+        is_return = kind is PayoutKind.RETURN
+        assert is_allowed(ended, PayoutConfirmed("pay_2", kind, ("tx",)), Who.SERVICE) is is_return
+        assert is_allowed(ended, PayoutReorged("pay_2", kind), Who.SERVICE) is (is_return or kind is own)
+
+
 def test_payout_that_was_thrown_back_is_ordered_again() -> None:
     """A payout that was final and is no longer is followed as before: the order stays, and nothing is paid anew."""
     ended = reached(Status.SPLIT)
