@@ -11,19 +11,20 @@ from typing import Final, Protocol, TypeAlias
 
 import structlog
 
-from escrowd.domain.escrow.assess import assess
+from escrowd.domain.escrow.assess import Ledger, assess
 from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.escrow.events import Event
 from escrowd.domain.escrow.facts import Escrow, Moment
 from escrowd.domain.escrow.machine import due_event, is_allowed, step
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.payouts.records import Payout, PayoutStatus
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.ports import Claim, PendingEffect, Store, Transaction
 
 log = structlog.get_logger()
 
-#: Seconds between two looks at a payout that is under way, where no block wakes its escrow.
+#: Seconds between two looks at a payout that waits for blocks, where none wakes its escrow.
 PAYOUT_LOOK: Final = 60.0
 
 
@@ -133,8 +134,8 @@ class EscrowAdvance:
                 # The running clock is never faster than the wall clock, so this is never too late by much: when it
                 # wakes too early, it looks again.
                 looks.append(max(0.0, (deadline.due - (await tx.clock.now()).running) / 1000))
-            if any(payout.status.is_open for payout in await tx.payouts.all_of(escrow)):
-                # Late money may be on its way back out of an escrow that has ended, and that no block wakes any more.
+            if _waits_for_blocks(await tx.payouts.all_of(escrow), await tx.ledgers.ledger(escrow)):
+                # The escrow may have ended, so that no block wakes it any more.
                 looks.append(PAYOUT_LOOK)
             return min(looks, default=None)
 
@@ -159,3 +160,16 @@ async def apply(tx: Transaction, escrow: Escrow, events: Iterable[Event], who: W
         await tx.escrows.save(taken)
         escrow = taken.after
     return escrow
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _waits_for_blocks(payouts: Iterable[Payout], ledger: Ledger) -> bool:
+    """Whether a payout is under way, or one that was final is not in the chain any more."""
+    mined = {spend.txid for spend in ledger.spends if spend.height is not None}
+    return any(
+        payout.status.is_open
+        or (payout.status is PayoutStatus.CONFIRMED and any(one.txid not in mined for one in payout.transactions))
+        for payout in payouts
+    )
