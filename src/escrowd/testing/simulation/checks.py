@@ -19,6 +19,7 @@ from escrowd.domain.escrow.status import DeadlineName, Status, Who
 from escrowd.domain.escrow.terms import LEAST_RETURN
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind
 from escrowd.service.ports import LogEntry
+from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.transactions import SimulatedTransaction
 from escrowd.testing.simulation.world import Violation, World
 
@@ -203,7 +204,9 @@ def _check_receivers(world: World, escrow: Escrow) -> None:
     change = got.get(escrow.address or "", 0)
     paid = [each for each in _ordered(world, escrow) if any(_is_mined(world, one.txid) for one in each.transactions)]
     share = sum(each.vendor_share for each in paid if each.kind is not PayoutKind.REFUND)
-    least = 0 if any(is_torn(world, each) for each in paid) else max(0, share - fees - change)
+    # Pieces of a deposit that are worth less than their own fee stay behind.
+    dust = min(sum(each.residue for each in paid), 2 * rate(2).dust() * len(list(world.chain.mined_of(escrow.id))))
+    least = 0 if any(is_torn(world, each) for each in paid) else max(0, share - fees - change - dust)
     # Too little excess to go back to the buyer goes to the vendor.
     if not least <= vendor <= share + LEAST_RETURN * bool(share):
         raise Violation(f"{escrow.id}: the vendor's side got {vendor} of a share of {share}, with fees of {fees}")
