@@ -27,6 +27,7 @@ from escrowd.service.keying.keyer import Keyer
 from escrowd.service.keying.sets import HostedSets
 from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.work_metrics import WorkCollector
 from escrowd.service.worker import WorkClaim, Worker, WorkerSettings
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
@@ -114,6 +115,7 @@ async def open_service(house: ServiceHouse, observer: CallObserver | None = None
         keyer = await closers.enter_async_context(_keyer(house, wallets, KeepOpen.ALWAYS))
         advance = _advance(house, store, wallets, VaultedWatching(monitor, house.vault), keyer, database)
         worker = await closers.enter_async_context(_worker(house, database, advance))
+        wallets.metrics.register(WorkCollector(worker))
         orchestrator = EscrowOrchestrator(store, on_taken=stock.taken)
         yield RunningService(
             orchestrator, store, database, wallets, wallets.daemon, monitor, stock, worker, wallets.metrics

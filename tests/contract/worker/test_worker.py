@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from typing_extensions import override
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError, Retry
 from escrowd.domain.work import ClaimedRow
+from escrowd.service.work_metrics import WorkCollector
 from escrowd.service.worker import WorkClaim, Worker, WorkerSettings
 from escrowd.store import schema
 from escrowd.store.database import Database
@@ -174,9 +176,12 @@ async def test_failed_step_is_forgotten(database: Database, trouble: Exception) 
 
     steps = Steps(act)
     async with worker(database, steps) as running:
+        metrics = CollectorRegistry()
+        metrics.register(WorkCollector(running))
         await wake(database, "a")
         after = await until_settled(database)
-        assert (running.counters.failures, running.counters.steps) == (3, 1)
+        counted = [metrics.get_sample_value(f"escrowd_work_{name}_total") for name in ("failures", "steps")]
+    assert counted == [3, 1]
     described = f"{type(trouble).__name__}: {trouble}"
     assert kept == [(0, ""), (1, described), (2, described), (3, described)]
     assert (after["attempt"], after["last_error"]) == (0, "")
