@@ -77,8 +77,10 @@ class Sending:
             try:
                 await wallet.submit_multisig(self._sealer.unseal(attempt.sealed_signed_set, set_purpose(attempt)))
             except MultisigRefused as error:
-                # A wallet also says so of what the daemon has already, or when it met no daemon. It is looked up.
+                # A wallet also says so of what the daemon has already, when it met no daemon, or when it has not read
+                # the outputs that are spent. The first is looked up; of the others a refresh is the test and the cure.
                 log.warning("payout.submission_refused", payout=attempt.payout, error=error.reason)
+                await wallet.refresh()
             crash_point(CrashPoint.P12_SUBMIT_OK)
         return await self._keep(attempt, claim)
 
