@@ -9,7 +9,9 @@ import pytest
 from escrowd.domain.escrow.events import Released
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
-from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
+from escrowd.domain.payouts.records import AttemptStep
+from escrowd.service.crash_points import CrashPoint, Hitter, hit_by
+from tests.regtest.payouts.office import AMOUNT, VENDOR, Crashed, Office, Trade
 
 BUYER_ROLE, VENDOR_ROLE, ARBITER_ROLE = WalletRole.BUYER, WalletRole.VENDOR, WalletRole.ARBITER
 
@@ -29,6 +31,16 @@ def gone(trade: Trade, role: WalletRole) -> Iterator[None]:
         for path in there:
             hidden: Path = path.with_name(f"gone-{path.name}")
             hidden.rename(path)
+
+
+def crash_at(place: CrashPoint) -> Hitter:
+    """End the service at a place."""
+
+    def hit(point: CrashPoint) -> None:
+        if point is place:
+            raise Crashed(point)
+
+    return hit
 
 
 @pytest.mark.parametrize(
@@ -55,3 +67,21 @@ async def test_payout_needs_the_third_wallet(
         (one,) = attempt.transactions
         assert await office.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
         assert await trade.money_left() == []
+
+
+async def test_signed_payout_waits_for_the_wallet_that_signed_it(office: Office) -> None:
+    """What is signed and stored is sent by the proposer's wallet, if the co-signer's is gone by then."""
+    async with office.trade(6) as trade:
+        assert (await trade.fund()).status is Status.FUNDED
+        await trade.say(Released(), Who.BUYER)
+        with hit_by(crash_at(CrashPoint.P10_SIGNED_IN_DB)), pytest.raises(Crashed):
+            await trade.advance()
+        (before,) = await trade.attempts()
+        assert (before.step, before.cosigner) == (AttemptStep.SIGNED, VENDOR_ROLE)
+        with gone(trade, VENDOR_ROLE):
+            assert (await trade.advance()).status is Status.PAYING
+            assert (await trade.finish()).status is Status.COMPLETED
+        (after,) = await trade.attempts()
+        assert (after.step, after.transactions) == (AttemptStep.SUBMITTED, before.transactions)
+        (one,) = after.transactions
+        assert await office.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
