@@ -130,7 +130,7 @@ async def _sync(signers: Signers, plan: PayoutPlan, attempt: Attempt, journal: J
     exported = await signers.export()
     await journal.save(replace(attempt, step=AttemptStep.EXPORTED))
     await signers.import_from_each_other(exported)
-    seen = await signers.see()
+    seen = await signers.see(plan.account)
     await journal.note(seen.by_proposer)
     check_spendable(plan, seen)
     return seen

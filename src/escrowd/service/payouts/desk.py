@@ -58,7 +58,7 @@ log = structlog.get_logger()
 MOST_REFUSALS: Final = 3
 #: How often in one call a plan is made again, because the signers' wallets turned out to know of more money.
 MOST_PLANS: Final = 3
-#: How often a return is ordered anew, because others have spent what it was to spend.
+#: How often a return is ordered anew, because the daemon does not take what was signed.
 MOST_RETURNS: Final = 5
 
 
@@ -129,9 +129,9 @@ class PayoutDesk:
             if payout.status is not PayoutStatus.ABANDONED:
                 try:
                     return await self._carry_on(task, payout)
-                except NothingLeft as error:
-                    await self._abandon_impossible(task, payout, error)
-        raise PayoutError(f"late money of {task.escrow.id} was spent by others {MOST_RETURNS} times")
+                except (NothingLeft, NotSubmitted) as error:
+                    await self._abandon_refused(task, payout, error)
+        raise PayoutError(f"{MOST_RETURNS} returns of late money of {task.escrow.id} were refused")
 
     async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
         """Look after what was sent. See :meth:`escrowd.service.payouts.sending.Sending.follow`."""
@@ -179,18 +179,22 @@ class PayoutDesk:
                     raise NotReplaceable(f"payout {payout.id} is signed and may still be mined: it cannot be replaced")
                 await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))
 
-    async def _abandon_impossible(self, task: Task, payout: Payout, error: NothingLeft) -> None:
-        """Abandon a signed return that can never be mined, so that what is left goes back by another one.
+    async def _abandon_refused(self, task: Task, payout: Payout, error: NothingLeft | NotSubmitted) -> None:
+        """Abandon a signed return that the daemon does not take, so that what is left goes back by another one.
+
+        The buyer gets either, and never twice, since no output is spent twice.
 
         Raises:
-            NothingLeft: the daemon has a part of it.
+            NothingLeft, NotSubmitted: the daemon has a part of it, or its pool another spend that may vanish.
 
         """
         async with self._store.transaction() as tx:
             sent = signed(await tx.payouts.attempts(payout.id))
-        if sent is not None and await self._sending.has_any(sent):
+        if sent is not None and (
+            await self._sending.has_any(sent) or await self._sending.is_contested(sent.transactions)
+        ):
             raise error
-        log.warning("payout.impossible", escrow=payout.escrow, payout=payout.id, error=str(error))
+        log.warning("payout.abandoned", escrow=payout.escrow, payout=payout.id, error=str(error))
         async with self._store.transaction() as tx:
             await tx.hold_claim(task.claim)
             await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))

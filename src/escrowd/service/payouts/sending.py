@@ -57,6 +57,11 @@ class Sending:
         """Ask the daemon whether it has a transaction of an attempt, in pool or chain."""
         return bool((await self._daemon.get_transactions(_txids(attempt), prune=True)).txs)
 
+    async def is_contested(self, transactions: tuple[PayoutTransaction, ...]) -> bool:
+        """Ask the daemon whether its pool holds a transaction that spends what these spend."""
+        statuses = await self._daemon.is_key_image_spent([image for one in transactions for image in one.key_images])
+        return KeyImageStatus.SPENT_IN_POOL in statuses
+
     async def submit(self, attempt: Attempt, wallet: MoneroClient, claim: Claim) -> Attempt:
         """Send a stored signature with a wallet, make sure that the daemon has it, and keep its bytes.
 
@@ -178,7 +183,9 @@ class Sending:
 
         Another return may take its place: it goes to the same receiver, and spends what this one spends.
         """
-        if (await self._daemon.get_transactions(_txids(payout), prune=True)).txs:
+        there = (await self._daemon.get_transactions(_txids(payout), prune=True)).txs
+        # What is only in the pool may vanish, and then the same bytes are taken again.
+        if there or await self.is_contested(payout.transactions):
             log.error("payout.stuck", escrow=payout.escrow, payout=payout.id, reason=refused)
             return []
         async with self._store.transaction() as tx:
@@ -192,10 +199,32 @@ class Sending:
         """Tell that a payout which was final is so no more, unless another one is under way: then it is only sent."""
         log.warning("payout.reorged", escrow=payout.escrow, payout=payout.id)
         event = PayoutReorged(payout.id, payout.kind)
-        if any(each.status.is_open for each in payouts) or not is_allowed(escrow, event, Who.SERVICE):
+        under_way = await self._without_unsigned_returns(payouts, claim)
+        if under_way or not is_allowed(escrow, event, Who.SERVICE):
             await self._send_what_is_missing(payout, ledger, claim)
             return []
         return [event]
+
+    async def _without_unsigned_returns(self, payouts: tuple[Payout, ...], claim: Claim) -> list[Payout]:
+        """Abandon returns that are not signed, and return the other payouts that are under way.
+
+        Such a return would wait for ever: to the wallets, the outputs of the lost payout are unspent again.
+        """
+        under_way: list[Payout] = []
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(claim)
+            for payout in payouts:
+                if not payout.status.is_open:
+                    continue
+                attempts = await tx.payouts.attempts(payout.id)
+                if payout.kind is not PayoutKind.RETURN or any(each.step in _SIGNED for each in attempts):
+                    under_way.append(payout)
+                    continue
+                for each in attempts:
+                    if each.step is not AttemptStep.DISCARDED:
+                        await tx.payouts.save_attempt(replace(each, step=AttemptStep.DISCARDED))
+                await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))
+        return under_way
 
     async def _send_what_is_missing(self, payout: Payout, ledger: Ledger, claim: Claim) -> str:
         """Send transactions again that are in neither pool nor chain; return why the daemon refused one, if it did."""
@@ -228,6 +257,8 @@ class Sending:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+_SIGNED: Final = frozenset({AttemptStep.SIGNED, AttemptStep.SUBMITTED})
 
 
 def _with_heights(payout: Payout, ledger: Ledger) -> Payout:

@@ -89,8 +89,8 @@ class Signers:
             raise WalletNotReady(f"the signers' wallets have imported data on {seen[0]} and on {seen[1]} outputs")
         crash_point(CrashPoint.P4_IMPORTED)
 
-    async def see(self) -> Seen:
-        """Return what both know now.
+    async def see(self, account: int) -> Seen:
+        """Return what both know now, of this account and of all that hold money.
 
         Raises:
             WalletNotReady: the proposer's knowledge of key images is not complete.
@@ -99,7 +99,7 @@ class Signers:
         balance = await self._proposer.get_balance_of_all_accounts()
         if balance.multisig_import_needed:
             raise WalletNotReady("the proposer's wallet still needs data of a co-signer after an import")
-        accounts = sorted({0, *(each.account_index for each in balance.per_subaddress)})
+        accounts = sorted({0, account, *(each.account_index for each in balance.per_subaddress)})
         return Seen(*await asyncio.gather(_known_to(self._proposer, accounts), _known_to(self._cosigner, accounts)))
 
     async def sweep(self, plan: PayoutPlan) -> Proposal:
