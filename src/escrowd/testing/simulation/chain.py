@@ -10,7 +10,6 @@ from escrowd.testing.simulation.transactions import (
     SimulatedOutput,
     SimulatedTransaction,
     digest,
-    key_image_of,
 )
 
 #: The length of the chain when a world begins. Nothing happens below it.
@@ -22,7 +21,7 @@ class Refusal(StrEnum):
 
     #: Another transaction of pool or chain spends the same.
     DOUBLE_SPEND = "double_spend"
-    #: What it spends is not in the chain, or its ring points at what a reorganisation took away.
+    #: What it spends is not in the chain.
     INVALID_INPUT = "invalid_input"
 
 
@@ -45,10 +44,6 @@ class SimulatedChain:
         self.disputed: set[str] = set()
         self.height_of: dict[str, int] = {}
         self.spent_by: dict[str, str] = {}
-        #: Transactions whose rings broke in a deep reorganisation: they can never be mined.
-        self.broken: set[str] = set()
-        #: The transactions that made what a key image spends, as far as it was made here.
-        self._sources: dict[str, list[str]] = {}
         #: All that was ever sent to a wallet, by the wallet's name; what of it is mined is asked of :meth:`mined_of`.
         self._sent_to: dict[str, list[tuple[SimulatedTransaction, int]]] = {}
         #: The first global index of the outputs of each transaction.
@@ -195,14 +190,10 @@ class SimulatedChain:
             self._outputs += len(transaction.outputs)
             for index, output in enumerate(transaction.outputs):
                 self._sent_to.setdefault(output.wallet, []).append((transaction, index))
-                self._sources.setdefault(key_image_of(output.key), []).append(transaction.txid)
 
     def _is_valid(self, transaction: SimulatedTransaction) -> bool:
         """Return whether a block may hold it: what it spends is in the chain, if it was made in this world at all."""
-        return transaction.txid not in self.broken and all(
-            key_image not in self._sources or any(txid in self.height_of for txid in self._sources[key_image])
-            for key_image in transaction.key_images
-        )
+        return all(txid in self.height_of for txid in transaction.sources)
 
     def _add_block(self, txids: Iterable[str]) -> None:
         chosen = tuple(txids)

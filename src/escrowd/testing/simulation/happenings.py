@@ -77,13 +77,17 @@ async def chain_is_reorganised(world: World) -> None:
     chance, chain = world.chance, world.chain
     depth = chance.choice((1, 1, 2, 3, 5, 10, 18))
     mined = [txid for txid, height in chain.height_of.items() if chain.height - height <= DEEPEST]
-    if mined and chance.random() < 0.6:
-        depth = chain.height - chain.height_of[chance.choice(mined)] + chance.choice((0, 0, 1, 3))
+    payouts = [txid for txid in mined if txid in world.log.txids]
+    aims = payouts if payouts and chance.random() < 0.5 else mined
+    if aims and chance.random() < 0.7:
+        depth = chain.height - chain.height_of[chance.choice(aims)] + chance.choice((0, 0, 1, 3))
     popped = [txid for block in chain.blocks[-depth:] for txid in block.txids]
     lost = {txid for txid in popped if chance.random() < chance.choice((0, 0.3, 0.6))}
     for escrow in _touched(world, lost):
         world.excuse(escrow, "reorganised")
     chain.reorganise(depth, lost)
+    if world.temper is Temper.THIEVISH and chance.random() < 0.4:
+        await two_parties_spend_outside(world)
 
 
 async def a_payment_is_called_back(world: World) -> None:

@@ -101,10 +101,16 @@ class Nature:
         ]
         if not spendable:
             return False
-        chosen = self._chance.choice(spendable).output
-        elsewhere = SimulatedOutput(self._chain.unique("key"), OUTSIDE, address(OUTSIDE), chosen.amount)
+        chosen = self._chance.choice(spendable)
+        elsewhere = SimulatedOutput(self._chain.unique("key"), OUTSIDE, address(OUTSIDE), chosen.output.amount)
         self._chain.send(
-            SimulatedTransaction(self._chain.unique("transaction"), (key_image_of(chosen.key),), (elsewhere,), 0)
+            SimulatedTransaction(
+                self._chain.unique("transaction"),
+                (key_image_of(chosen.output.key),),
+                (elsewhere,),
+                fee=0,
+                sources=(chosen.transaction.txid,),
+            )
         )
         return True
 

@@ -34,6 +34,7 @@ class SetInput:
     key_image: str
     amount: int
     global_index: int
+    txid: str
     nonces: Mapping[WalletRole, str]
 
 
@@ -60,7 +61,12 @@ class Proposed:
         """Return the transaction that the second signature of this role makes of it."""
         txid = digest("transaction", self.unique, role)
         return SimulatedTransaction(
-            txid, tuple(each.key_image for each in self.inputs), self.outputs, self.fee, self.unlock_time
+            txid,
+            tuple(each.key_image for each in self.inputs),
+            self.outputs,
+            self.fee,
+            self.unlock_time,
+            sources=tuple(each.txid for each in self.inputs),
         )
 
 

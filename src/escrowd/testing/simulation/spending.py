@@ -167,8 +167,15 @@ def _amount(known: Known) -> int:
 
 
 def _input(known: Known) -> SetInput:
-    output = known.mined.output
-    return SetInput(output.key, known.key_image, output.amount, known.mined.global_index, dict(known.imported))
+    mined = known.mined
+    return SetInput(
+        key=mined.output.key,
+        key_image=known.key_image,
+        amount=mined.output.amount,
+        global_index=mined.global_index,
+        txid=mined.transaction.txid,
+        nonces=dict(known.imported),
+    )
 
 
 def _owner(address: str, wallet: SimulatedWallet) -> tuple[str, str]:

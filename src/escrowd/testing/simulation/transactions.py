@@ -49,6 +49,8 @@ class SimulatedTransaction:
     fee: int
     unlock_time: int = 0
     is_coinbase: bool = False
+    #: Ids of the transactions whose outputs it spends, as far as they are of this world.
+    sources: tuple[str, ...] = ()
 
     @property
     def raw(self) -> str:

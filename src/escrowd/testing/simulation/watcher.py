@@ -82,7 +82,9 @@ class SimulatedWatcher:
             for each in self._chain.mined_of(escrow)
         ]
         pooled = [self._output(*each) for each in self._chain.pooled_of(escrow)] if pool else []
-        return tuple(each for each in (*mined, *pooled) if each.account < ACCOUNTS and each.address_index < INDICES)
+        phantoms = [self.phantoms[escrow]] if escrow in self.phantoms else []
+        every = (*mined, *pooled, *phantoms)
+        return tuple(each for each in every if is_looked_for(each) and each.txid not in self.blind_to)
 
     def _output(self, transaction: SimulatedTransaction, index: int) -> ReceivedOutput:
         output = transaction.outputs[index]
