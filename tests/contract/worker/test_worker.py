@@ -3,6 +3,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -17,6 +18,7 @@ from escrowd.service.worker import WorkClaim, Worker, WorkerSettings
 from escrowd.store import schema
 from escrowd.store.database import Database
 from escrowd.store.errors import DatabaseUnavailable
+from escrowd.store.migrating import migrate
 from escrowd.store.node import Node
 from escrowd.store.store import SqlKeyingJournal, SqlShelf, SqlStore, SqlWorkQueue
 from escrowd.store.work import WorkTable
@@ -298,21 +300,21 @@ async def test_steps_are_lost_while_the_server_is_away(postgres: PostgresServer)
     assert set(steps.ended) == set(names)
 
 
-async def test_steps_are_lost_while_the_file_is_locked(database: Database) -> None:
+async def test_steps_are_lost_while_the_file_is_locked(tmp_path: Path) -> None:
     """While another process keeps the SQLite file locked nothing is lost; afterwards every row is done."""
-    if not database.is_sqlite:
-        await wake(database, "a")
-        return
     steps = Steps()
-    locker = sqlite3.connect(database.url.database or "", isolation_level=None)
-    async with worker(database, steps):
-        await wake(database, *"abc")
-        locker.execute("BEGIN IMMEDIATE")
-        await asyncio.sleep(QUICK.lease + 1.0)
-        locker.execute("ROLLBACK")
-        locker.close()
-        for name in "abc":
-            await until_settled(database, name)
+    path = tmp_path / "escrowd.sqlite"
+    async with Database(f"sqlite+aiosqlite:///{path}") as database:
+        await migrate(database)
+        locker = sqlite3.connect(path, isolation_level=None)
+        async with worker(database, steps):
+            await wake(database, *"abc")
+            locker.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(QUICK.lease + 1.0)
+            locker.execute("ROLLBACK")
+            locker.close()
+            for name in "abc":
+                await until_settled(database, name)
     assert steps.most_at_once == 1
     assert set(steps.ended) == set("abc")
 
