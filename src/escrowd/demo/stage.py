@@ -85,6 +85,8 @@ class Stage:
         self._lab: RegtestLab | None = None
         self._running: RunningService | None = None
         self._closers = AsyncExitStack()
+        # Whoever tells the story may run others of them.
+        self._others = frozenset(left_behind())
 
     async def __aenter__(self) -> Self:
         return self
@@ -175,7 +177,7 @@ class Stage:
         """Stop everything, in whatever state it is."""
         self._running = None
         await self._closers.aclose()
-        left = left_behind()
+        left = frozenset(left_behind()) - self._others
         claim(not left, f"no process of this story still runs, and these do: {left}")
 
 
