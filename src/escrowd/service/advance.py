@@ -121,9 +121,11 @@ class EscrowAdvance:
         if events:
             async with self._fenced(claim) as tx:
                 now = await tx.escrows.load(escrow, for_update=True)
-                await apply(tx, now, events, Who.SERVICE, await tx.clock.now())
                 for event in events:
-                    await self._follower.note(tx, escrow, event)
+                    before, now = now, await apply(tx, now, (event,), Who.SERVICE, await tx.clock.now())
+                    if now != before:
+                        # One that was left out means nothing for its payout either: it comes again.
+                        await self._follower.note(tx, escrow, event)
             crash_point(CrashPoint.P16_NOTIFIED)
 
     async def _seconds_to_next_look(self, escrow: EscrowId) -> float | None:

@@ -70,7 +70,7 @@ def _check_one_payout(world: World, escrow: Escrow) -> None:
         if payout.escrow != escrow.id:
             continue
         attempts = [each for each in tables.attempts.values() if each.payout == payout.id and each.transactions]
-        _check_attempts_exclude_each_other(attempts)
+        _check_attempts_exclude_each_other(world, attempts)
         done = [each.number for each in attempts if any(one.txid in world.chain.height_of for one in each.transactions)]
         if len(done) > 1:
             raise Violation(f"attempts {done} at payout {payout.id} are both in the chain")
@@ -80,11 +80,18 @@ def _check_one_payout(world: World, escrow: Escrow) -> None:
         raise Violation(f"{escrow.id} was paid out twice: {sorted(mined)}")
 
 
-def _check_attempts_exclude_each_other(attempts: list[Attempt]) -> None:
-    images = [{image for one in attempt.transactions for image in one.key_images} for attempt in attempts]
-    for number, other in enumerate(images[1:], 1):
-        if not images[0] & other:
-            raise Violation(f"attempt {number + 1} at {attempts[0].payout} spends nothing that the first one spent")
+def _check_attempts_exclude_each_other(world: World, attempts: list[Attempt]) -> None:
+    """All attempts spend something in common, but for those that somebody else's spend made impossible."""
+    images = []
+    for attempt in attempts:
+        spends = {image for one in attempt.transactions for image in one.key_images}
+        own = {one.txid for one in attempt.transactions}
+        if any(world.chain.spent_by.get(image, "") not in {"", *own, *world.log.txids} for image in spends):
+            world.beaten.add((attempt.payout, attempt.number))
+        if (attempt.payout, attempt.number) not in world.beaten:
+            images.append(spends)
+    if any(not images[0] & other for other in images[1:]):
+        raise Violation(f"two attempts at {attempts[0].payout} spend nothing in common")
 
 
 # --- whose word it was -----------------------------------------------------------------------------------------------

@@ -170,7 +170,14 @@ _TROUBLES: Final = {
     Trouble.DAEMON_DOWN: 1,
     Trouble.FREEZE: 2,
 }
-_OF_WALLETS: Final = (Trouble.LOST_BEFORE, Trouble.LOST_AFTER, Trouble.DEATH_BEFORE, Trouble.DEATH_AFTER)
+_OF_WALLETS: Final = (
+    Trouble.LOST_BEFORE,
+    Trouble.LOST_AFTER,
+    Trouble.LOST_AFTER,
+    Trouble.DEATH_BEFORE,
+    Trouble.DEATH_AFTER,
+    Trouble.CRASH_AFTER,
+)
 #: Calls on the way of a payout, which trouble is aimed at when one is about to be made.
 _SIGNING_CALLS: Final = (
     "export_multisig_info",
@@ -220,15 +227,16 @@ def _mood(world: World) -> Mood:
 def _arm(world: World, *, pays: bool) -> None:
     """Let something go wrong soon: at the n-th place that fits, or at a place with a name; ``pays`` says of what."""
     chance = world.chance
-    if chance.random() < (0.5 if pays else 0.2):
+    kind = chance.random()
+    if kind < (0.35 if pays else 0.2):
         points = _PAYOUT_POINTS if pays else _POINTS
         world.faults.arm(Trouble.CRASH_BEFORE, chance.choice((1, 1, 2)), chance.choice(points))
         return
+    if pays and kind < 0.7:
+        world.faults.arm(chance.choice(_OF_WALLETS), chance.choice((1, 1, 2)), chance.choice(_SIGNING_CALLS))
+        return
     trouble = chance.choices(tuple(_TROUBLES), tuple(_TROUBLES.values()))[0]
     if trouble is Trouble.FREEZE and world.zombie is not None:
-        return
-    if pays and trouble in _OF_WALLETS:
-        world.faults.arm(trouble, chance.choice((1, 1, 2)), chance.choice(_SIGNING_CALLS))
         return
     most = 8 if trouble is Trouble.DISK_FULL else 55
     world.faults.arm(trouble, chance.choice([reach for reach in _REACH if reach <= most]))

@@ -118,12 +118,12 @@ class World:
         #: The life whose code runs now: that of the service, or of one that was frozen.
         self.running = self.life
         self.service = SimulatedService(self.ground, self.node, self.life)
-        #: What the service works on now.
         self.claim: MemoryClaim | None = None
         self.zombie: Zombie | None = None
         #: What the work for an escrow failed with at last.
         self.last_error: dict[EscrowId, str] = {}
-        #: Laws that were seen broken, in words.
+        #: Attempts at payouts that can never be mined, since somebody else's transaction spent what they spend.
+        self.beaten: set[tuple[str, int]] = set()
         self.broken_laws: list[str] = []
         #: How many log entries of each escrow were checked.
         self.checked: dict[EscrowId, int] = {}
