@@ -96,7 +96,7 @@ def vendor_may_release(patch: pytest.MonkeyPatch) -> None:
         (signature_is_sent_before_it_is_stored, "stored as signed"),
         (nobody_looks_at_what_is_signed, "paid to"),
         (wallet_and_watcher_need_not_agree, "is (funded|delivered|disputed) with"),
-        (change_counts_as_deposit, "Violation"),
+        (change_counts_as_deposit, "as late, and"),
         (second_payout_may_be_opened, "is open|is held for no reason"),
         (vendor_may_release, "vendor may not decide Released"),
     ],

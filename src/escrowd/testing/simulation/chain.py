@@ -173,9 +173,10 @@ class SimulatedChain:
         """Yield the outputs of a wallet that are in the pool, as transaction and place."""
         return (each for each in self._sent_to.get(wallet, ()) if each[0].txid in self.pool)
 
-    def ever_sent_to(self, wallet: str) -> Iterator[SimulatedOutput]:
-        """Yield every output that was ever sent to a wallet, whatever became of it."""
-        return (transaction.outputs[index] for transaction, index in self._sent_to.get(wallet, ()))
+    def ever_sent_to(self, wallet: str, leave_out: Collection[str] = ()) -> Iterator[SimulatedOutput]:
+        """Yield every output that was ever sent to a wallet, but by these transactions, whatever became of it."""
+        sent = self._sent_to.get(wallet, ())
+        return (transaction.outputs[index] for transaction, index in sent if transaction.txid not in leave_out)
 
     def mined(self) -> Iterator[SimulatedTransaction]:
         """Yield every transaction of the chain."""

@@ -15,7 +15,7 @@ from escrowd.domain.escrow.events import (
 )
 from escrowd.domain.escrow.facts import Escrow, HoldReason
 from escrowd.domain.escrow.history import broken_links
-from escrowd.domain.escrow.status import DeadlineName, Status, Who
+from escrowd.domain.escrow.status import ENDED, DeadlineName, Status, Who
 from escrowd.domain.escrow.terms import LEAST_RETURN
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind
 from escrowd.service.ports import LogEntry
@@ -176,6 +176,7 @@ def check_money(world: World) -> None:
             raise Violation(f"the log of {escrow.id} is broken at {broken}")
         _check_conservation(world, escrow)
         _check_receivers(world, escrow)
+        _check_late_money(world, escrow)
 
 
 def _check_conservation(world: World, escrow: Escrow) -> None:
@@ -217,6 +218,23 @@ def _check_receivers(world: World, escrow: Escrow) -> None:
     # Too little excess to go back to the buyer goes to the vendor.
     if not least <= vendor <= share + LEAST_RETURN * bool(share):
         raise Violation(f"{escrow.id}: the vendor's side got {vendor} of a share of {share}, with fees of {fees}")
+
+
+def _check_late_money(world: World, escrow: Escrow) -> None:
+    """Check that what is told as late was paid by somebody outside, and is not what the payout spent."""
+    spent = {
+        each.key
+        for payout in _ordered(world, escrow)
+        for one in payout.transactions
+        if _is_mined(world, one.txid)
+        for each in world.log.proposed(one.txid).inputs
+    }
+    paid: dict[str, int] = {}
+    for output in world.chain.ever_sent_to(escrow.id, world.log.txids):
+        if output.key not in spent:
+            paid[output.key] = max(output.amount, paid.get(output.key, 0))
+    if escrow.status in ENDED and escrow.deposit.late_seen > sum(paid.values()):
+        raise Violation(f"{escrow.id} tells {escrow.deposit.late_seen} as late, and {sum(paid.values())} were paid")
 
 
 def is_torn(world: World, payout: Payout) -> bool:
