@@ -35,9 +35,7 @@ class SimulatedChain:
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self.known: dict[str, SimulatedTransaction] = {}
-        self.blocks: list[SimulatedBlock] = [
-            SimulatedBlock(digest("block", height), 0, ()) for height in range(FIRST_HEIGHT)
-        ]
+        self.blocks: list[SimulatedBlock] = list(_BEGINNING)
         #: Ids, in the order of their coming.
         self.pool: dict[str, None] = {}
         #: Pool transactions of which a rival was seen.
@@ -216,3 +214,8 @@ class SimulatedChain:
             if txid not in drop and not self.known[txid].is_coinbase:
                 self.pool[txid] = None
         self.changes += 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_BEGINNING: Final = tuple(SimulatedBlock(digest("block", height), 0, ()) for height in range(FIRST_HEIGHT))

@@ -58,6 +58,10 @@ class Memory:
         self.observer: Callable[[Step], None] = lambda _step: None
         #: Told of every attempt when a step of it was committed.
         self.attempt_observer: Callable[[Attempt], None] = lambda _attempt: None
+        self.escrows = MemoryEscrows(self.tables, now)
+        self.ledgers = MemoryLedgers(self.tables)
+        self.payouts = MemoryPayouts(self.tables)
+        self.clock = MemoryClock(self.tables, now)
 
 
 class MemoryStore:
@@ -121,14 +125,16 @@ class MemoryTransaction:
         self._is_stored = False
         self.tables = memory.tables
         self.now = memory.now()
-        self.escrows = MemoryEscrows(memory.tables, self.now)
-        self.ledgers = MemoryLedgers(memory.tables)
-        self.payouts = MemoryPayouts(memory.tables)
-        self.clock = MemoryClock(memory.tables, self.now)
+        self.escrows = memory.escrows
+        self.ledgers = memory.ledgers
+        self.payouts = memory.payouts
+        self.clock = memory.clock
 
     async def __aenter__(self) -> Self:
         await self._memory.turn.acquire()
         self.tables.begin()
+        self.escrows.steps.clear()
+        self.payouts.saved.clear()
         return self
 
     async def __aexit__(
@@ -175,7 +181,7 @@ class MemoryTransaction:
 class MemoryEscrows:
     """The escrows and their history."""
 
-    def __init__(self, tables: Tables, now: int) -> None:
+    def __init__(self, tables: Tables, now: Callable[[], int]) -> None:
         self._tables = tables
         self._now = now
         self.steps: list[Step] = []
@@ -224,7 +230,7 @@ class MemoryEscrows:
     def _note(self, step: Step) -> None:
         self._tables.note(step)
         self.steps.append(step)
-        self._tables.wake(step.after.id, self._now)
+        self._tables.wake(step.after.id, self._now())
 
 
 class MemoryLedgers:
@@ -237,15 +243,15 @@ class MemoryLedgers:
         """Return everything known of an escrow's money."""
         tables = self._tables
         payouts = [each for each in tables.payouts.values() if each.escrow == escrow]
-        signed = [each for each in tables.attempts.values() if each.step in _SIGNED]
         ours = {payout.id for payout in payouts}
+        signed = [each for each in tables.attempts.values() if each.payout in ours and each.step in _SIGNED]
         ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
         return Ledger(
             chain_height=tables.chain[0],
             chain_time=tables.chain[1],
             outputs=(*tables.watched.get(escrow, ()), *tables.from_wallets.get(escrow, ())),
             spends=tables.spends.get(escrow, ()),
-            our_txids=frozenset(one.txid for each in signed if each.payout in ours for one in each.transactions),
+            our_txids=frozenset(one.txid for each in signed for one in each.transactions),
             paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
         )
 
@@ -319,17 +325,17 @@ class MemoryPayouts:
 class MemoryClock:
     """The one clock."""
 
-    def __init__(self, tables: Tables, now: int) -> None:
+    def __init__(self, tables: Tables, now: Callable[[], int]) -> None:
         self._tables = tables
         self._now = now
 
     async def now(self) -> Moment:
         """Return the moment."""
-        return Moment(self._now, self._tables.beats.running)
+        return Moment(self._now(), self._tables.beats.running)
 
     async def beat(self, *, counts: bool, longest_gap: int = 30_000) -> Moment:
         """Advance the running clock, where the time since the last beat counts."""
-        self._tables.beats = self._tables.beats.after(self._now, longest_gap, counts=counts)
+        self._tables.beats = self._tables.beats.after(self._now(), longest_gap, counts=counts)
         return await self.now()
 
     async def advance(self, milliseconds: int) -> Moment:

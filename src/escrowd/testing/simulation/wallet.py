@@ -54,7 +54,17 @@ class SimulatedWallet:
 
     def copy(self) -> "SimulatedWallet":
         """Return a wallet that knows the same now, and shares nothing."""
-        return replace(self, known=list(self.known), sent=dict(self.sent), attributes=dict(self.attributes))
+        return SimulatedWallet(
+            self.name,
+            self.role,
+            self.address,
+            self.height,
+            list(self.known),
+            self.pooled,
+            dict(self.sent),
+            dict(self.attributes),
+            self.exports,
+        )
 
     # --- the chain ----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """The watcher of the simulated world: writes into the ledger what chain and pool show, and wakes whom it concerns."""
 
-from dataclasses import replace
 from typing import Final, TypeVar
 
 from escrowd.domain.identifiers import EscrowId
@@ -48,7 +47,8 @@ class SimulatedWatcher:
             changed = self._write(tables, escrow, lane, fork, everywhere=everywhere)
             if changed or (has_new_tip and tables.escrows[escrow].counts_blocks):
                 tables.wake(escrow, self._memory.now())
-        self._seen_blocks = [block.hash for block in self._chain.blocks]
+        if self.is_behind:
+            self._seen_blocks[fork:] = [block.hash for block in self._chain.blocks[fork:]]
         self._seen_changes = self._chain.changes
 
     @property
@@ -78,7 +78,7 @@ class SimulatedWatcher:
 
     def _outputs(self, escrow: EscrowId, *, pool: bool) -> tuple[ReceivedOutput, ...]:
         mined = [
-            replace(self._output(each.transaction, each.index), height=each.height, global_index=each.global_index)
+            self._output(each.transaction, each.index, each.height, each.global_index)
             for each in self._chain.mined_of(escrow)
         ]
         pooled = [self._output(*each) for each in self._chain.pooled_of(escrow)] if pool else []
@@ -86,7 +86,13 @@ class SimulatedWatcher:
         every = (*mined, *pooled, *phantoms)
         return tuple(each for each in every if is_looked_for(each) and each.txid not in self.blind_to)
 
-    def _output(self, transaction: SimulatedTransaction, index: int) -> ReceivedOutput:
+    def _output(
+        self,
+        transaction: SimulatedTransaction,
+        index: int,
+        height: int | None = None,
+        global_index: int | None = None,
+    ) -> ReceivedOutput:
         output = transaction.outputs[index]
         return ReceivedOutput(
             txid=transaction.txid,
@@ -98,6 +104,8 @@ class SimulatedWatcher:
             unlock_time=transaction.unlock_time,
             is_coinbase=transaction.is_coinbase,
             payment_id=output.payment_id,
+            height=height,
+            global_index=global_index,
             double_spend_seen=transaction.txid in self._chain.disputed,
         )
 
