@@ -1,6 +1,7 @@
 """Ten thousand worlds, and whether they were hostile enough to prove anything."""
 
 import os
+from contextlib import suppress
 
 import pytest
 
@@ -10,6 +11,9 @@ from escrowd.domain.payouts.records import AttemptStep
 from escrowd.service.crash_points import CrashPoint
 from escrowd.testing.simulation.driver import BrokenLaw, Report, run_world, run_worlds
 from escrowd.testing.simulation.faults import Trouble
+
+# In random order any of these may be the one that runs all worlds.
+pytestmark = pytest.mark.timeout(1800)
 
 #: Where the seeds begin. Set to the seed of a failure, the first world is that very one.
 FIRST_SEED = int(os.environ.get("ESCROWD_SIMULATION_SEED", "0"))
@@ -35,10 +39,11 @@ def report_of(batch: int) -> Report:
 
 
 def whole_run() -> Report:
-    """Put the reports of all batches together."""
+    """Put the reports of all batches together; one that found a broken law has a failed test of its own."""
     whole = Report()
     for batch in range(BATCHES):
-        whole.merge(report_of(batch))
+        with suppress(BrokenLaw):
+            whole.merge(report_of(batch))
     return whole
 
 
@@ -79,7 +84,7 @@ def test_trouble_never_strikes(trouble: Trouble) -> None:
     assert len(struck) >= (1 if trouble is Trouble.DISK_FULL else 10)
 
 
-@pytest.mark.parametrize("point", [each for each in CrashPoint])
+@pytest.mark.parametrize("point", CrashPoint)
 def test_crash_point_is_never_hit(point: CrashPoint) -> None:
     """In the whole run the service is killed at each place that has a name."""
     assert whole_run().struck[Trouble.CRASH_BEFORE, point] > 0
