@@ -88,9 +88,9 @@ class Office:
     @classmethod
     @asynccontextmanager
     async def open(cls, lab: RegtestLab, directory: Path) -> AsyncIterator["Office"]:
-        """Open wallets over the chain of a lab; three escrows have theirs open at the same time."""
+        """Open wallets over the chain of a lab, and keep them open, which is what takes the time."""
         house = LabHouse.build(lab, directory / "house", len(wallet_sets()))
-        settings = SessionSettings(max_sessions=3, at_exit=AtExit.CLOSE)
+        settings = SessionSettings(max_sessions=SETS, at_exit=AtExit.CLOSE)
         calls: list[CallRecord] = []
         async with open_wallet_house(house.house(settings), calls.append) as running:
             yield cls(lab, house, running, calls)
@@ -102,7 +102,10 @@ class Office:
 
     @asynccontextmanager
     async def trade(self, kept: int, terms: Terms | None = None) -> AsyncIterator["Trade"]:
-        """Begin a trade whose wallets are a kept set; it waits for its deposit."""
+        """Begin a trade whose wallets are a kept set; it waits for its deposit.
+
+        A trade that leaves money in its wallets needs a set that no other test uses: those would find it.
+        """
         with tempfile.TemporaryDirectory() as directory:
             async with Database(f"sqlite+aiosqlite:///{directory}/escrowd.sqlite") as database:
                 await migrate(database)

@@ -3,7 +3,7 @@
 import pytest
 
 from escrowd.domain.errors import EscrowdError
-from escrowd.domain.escrow.events import Disputed, Released, Ruled
+from escrowd.domain.escrow.events import Released
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import Attempt, AttemptStep, PayoutStatus
@@ -83,9 +83,9 @@ async def test_power_cut_before_the_signature_is_stored_begins_anew(office: Offi
     """What wallets had not stored is lost with them, and nothing of it is needed: fresh nonces make the one payout."""
     async with office.trade(2) as trade:
         await released(trade)
-        for at in (CrashPoint.P2_EXPORTED, CrashPoint.P5_PROPOSED, CrashPoint.P8_SIGNED):
+        for at in (CrashPoint.P2_EXPORTED, CrashPoint.P8_SIGNED):
             await crash(trade, at)
-        assert (await finished(trade)).number == 4
+        assert (await finished(trade)).number == 3
 
 
 async def test_power_cut_after_the_signature_is_stored_sends_the_same_bytes(office: Office) -> None:
@@ -137,25 +137,9 @@ async def lose_reply(trade: Trade, role: WalletRole, method: str) -> None:
         await trade.advance()
 
 
-async def test_killed_wallet_is_opened_again_for_the_next_attempt(office: Office) -> None:
-    """A wallet process that dies while its wallet signs costs an attempt; the service itself goes on."""
-    async with office.trade(2) as trade:
-        await trade.fund()
-        await trade.say(Disputed(), Who.BUYER)
-        await trade.say(Ruled(AMOUNT), Who.ARBITER)
-        with hit_by(lambda point: _kill(trade, point)), pytest.raises(EscrowdError):
-            await trade.advance()
-        assert (await finished(trade)).number == 2
-
-
 def _end(point: CrashPoint, at: CrashPoint) -> None:
     if point is at:
         raise Crashed(point)
-
-
-def _kill(trade: Trade, point: CrashPoint) -> None:
-    if point is CrashPoint.P7_SIGN_INTENT:
-        trade.office.kill(trade.wallets, WalletRole.VENDOR)
 
 
 def proposal(trade: Trade, attempt: Attempt) -> Secret:

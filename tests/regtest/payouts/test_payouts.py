@@ -124,7 +124,7 @@ async def test_second_deposit_while_paying_goes_back_by_itself(office: Office) -
         assert await trade.money_left() == []
 
 
-@pytest.mark.parametrize(("kept", "terms"), [(1, a_deal()), (6, with_fee())], ids=["one receiver", "two receivers"])
+@pytest.mark.parametrize(("kept", "terms"), [(1, a_deal()), (7, with_fee())], ids=["one receiver", "two receivers"])
 async def test_sixty_inputs_are_paid_out(office: Office, kept: int, terms: Terms) -> None:
     """A deposit in sixty pieces is paid out; what stays behind is less than a part of the fee, and told."""
     async with office.trade(kept, terms) as trade:
@@ -153,7 +153,7 @@ async def test_dust_beside_the_deposit_is_left_behind_and_told(office: Office) -
 
 async def test_deposit_that_was_spent_outside_is_not_paid_out(office: Office) -> None:
     """When two signers have moved the deposit behind our back, nothing is signed, and the operator is told."""
-    async with office.trade(7) as trade:
+    async with office.trade(1) as trade:
         await trade.fund()
         outside = await spent_outside(trade)
         await trade.say(Released(), Who.BUYER)
