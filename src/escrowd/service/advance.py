@@ -120,13 +120,21 @@ class EscrowAdvance:
         events = await self._follower.follow(now, claim)
         if events:
             async with self._fenced(claim) as tx:
-                now = await tx.escrows.load(escrow, for_update=True)
-                for event in events:
-                    before, now = now, await apply(tx, now, (event,), Who.SERVICE, await tx.clock.now())
-                    if now != before:
-                        # One that was left out means nothing for its payout either: it comes again.
-                        await self._follower.note(tx, escrow, event)
+                await self._take_one(tx, await tx.escrows.load(escrow, for_update=True), events)
             crash_point(CrashPoint.P16_NOTIFIED)
+
+    async def _take_one(self, tx: Transaction, escrow: Escrow, events: Iterable[Event]) -> None:
+        """Apply the first of these events that is allowed, and store what it means for its payout.
+
+        One may rule out another: of two payouts that a reorganisation threw back, only one is under way at a time. The
+        others come again at the next turn, which comes at once; so does one that was left out, when its time comes.
+        """
+        moment = await tx.clock.now()
+        for event in events:
+            if await apply(tx, escrow, (event,), Who.SERVICE, moment) != escrow:
+                await self._follower.note(tx, escrow.id, event)
+                await tx.wake(escrow.id)
+                return
 
     async def _seconds_to_next_look(self, escrow: EscrowId) -> float | None:
         async with self._store.transaction() as tx:
