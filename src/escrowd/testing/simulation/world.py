@@ -234,6 +234,9 @@ class World:
         await asyncio.wait({work, frozen}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             frozen.cancel()
+            if self.faults.frozen.is_set():
+                # Another call of the same step had failed already, so that only a left-over stood still.
+                self.faults.thawed.set()
             await work
             return
         self.zombie, self.claim = Zombie(work, self.life), None
