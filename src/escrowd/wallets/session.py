@@ -185,6 +185,8 @@ class SessionLease:
             WalletNotSaved: the disk is full or not writable; nothing is lost yet.
 
         """
-        async with asyncio.TaskGroup() as saving:
-            for role in self._fences:
-                saving.create_task(self.wallet(role).store())
+        # Not a TaskGroup: that would raise a group of errors, which nobody who expects one of ours catches.
+        answers = await asyncio.gather(*(self.wallet(role).store() for role in self._fences), return_exceptions=True)
+        for answer in answers:
+            if answer is not None:
+                raise answer

@@ -1,23 +1,48 @@
 """The session manager when wallets break, cannot be saved, or the service stops."""
 
 import asyncio
+from typing import TypeVar
 
 import pytest
 
 from escrowd.domain.parties import WalletRole
 from escrowd.monero.errors import WalletNotSaved
-from escrowd.testing.fakes import FakeOpener, FakeServer, ManualClock, fake_session
+from escrowd.monero.methods import Method
+from escrowd.testing.fakes import FakeOpener, FakeServer, FixedTip, ManualClock, fake_session
 from escrowd.wallets.errors import (
     ManagerClosed,
     ProcessLost,
     SessionUnavailable,
     WalletFileMissing,
 )
+from escrowd.wallets.session import SessionLease
 from escrowd.wallets.sessions import REPAIRS_PER_LEASE
 from escrowd.wallets.settings import AtExit
 from tests.unit.wallets.conftest import A, B, C, Managing, settle
 
+ResultT = TypeVar("ResultT")
+
 DISK_FULL = WalletNotSaved("close_wallet", -1, "disk full")
+
+
+async def test_failed_saving_comes_as_a_group_of_errors() -> None:
+    """A wallet of a lease that cannot be saved raises its own error, after the other wallets were saved."""
+    session = fake_session(A)
+    asked: list[str] = []
+
+    class FullDisk:
+        async def call(self, method: Method, _params: object, result: type[ResultT]) -> ResultT:
+            asked.append(method.name)
+            if len(asked) == 1:
+                raise DISK_FULL
+            return result()
+
+    for wallet in session.wallets.values():
+        wallet.server.transport = FullDisk()
+    lease = SessionLease(session, FixedTip(), tuple(WalletRole))
+    with pytest.raises(WalletNotSaved):
+        await lease.store()
+    assert asked == ["store"] * 3
 
 
 async def test_failed_opening_reaches_everyone_who_waits(managing: Managing, opener: FakeOpener) -> None:
