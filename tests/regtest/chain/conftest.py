@@ -188,10 +188,21 @@ async def payer(own_lab: RegtestLab) -> MoneroClient:
 @pytest.fixture(scope="session")
 async def wallets(own_lab: RegtestLab) -> list[RealWallet]:
     """Give three real wallets, each of another set."""
-    directory = own_lab.directory / "real-wallets"
+    return await _real_wallets(own_lab, wallet_sets()[3:6], "real-wallets")
+
+
+@pytest.fixture(scope="session")
+async def victim(own_lab: RegtestLab) -> RealWallet:
+    """Give the wallet that hostile transactions pay: of outputs that count as nothing it tells like no other."""
+    (victim,) = await _real_wallets(own_lab, wallet_sets()[6:7], "victim")
+    return victim
+
+
+async def _real_wallets(lab: RegtestLab, sets: Sequence[WalletSet], name: str) -> list[RealWallet]:
+    directory = lab.directory / name
     directory.mkdir(mode=0o700)
-    sets = [install(each, directory) for each in wallet_sets()[3:6]]
-    return [RealWallet(each, await open_wallet(own_lab, each, directory, WalletRole.BUYER)) for each in sets]
+    installed = [install(each, directory) for each in sets]
+    return [RealWallet(each, await open_wallet(lab, each, directory, WalletRole.BUYER)) for each in installed]
 
 
 @pytest.fixture
