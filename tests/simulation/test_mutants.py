@@ -39,9 +39,9 @@ def old_nonces_serve_the_next_attempt(patch: pytest.MonkeyPatch) -> None:
 
     async def resume(signers: Signers, plan: PayoutPlan, attempt: Attempt, journal: Journal) -> Seen:
         if attempt.number > 1:
-            known = (await signers.see(plan.account)).by_proposer
-            if all(each.key_image for each in known):
-                return Seen(known, known)
+            seen = await signers.see(plan.account)
+            if all(each.key_image for each in seen.by_proposer):
+                return Seen(seen.by_proposer, seen.by_proposer, seen.elsewhere)
         return await sync(signers, plan, attempt, journal)
 
     patch.setattr(attempts, "_sync", resume)

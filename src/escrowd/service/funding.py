@@ -6,7 +6,6 @@ counts as funded, and before it counts as unfunded; where they do not, it is hel
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from escrowd.domain.escrow.assess import Judgement, Ledger, judge
@@ -23,23 +22,23 @@ from escrowd.monero.results_wallet import IncomingTransfer
 from escrowd.monero.wallet import MoneroClient
 from escrowd.service.advance import Task
 from escrowd.service.errors import NotInSync
+from escrowd.service.leasing import lease_first
 from escrowd.service.ports import Lease, Sessions, Store
+from escrowd.service.reading import Reading, as_received, is_primary, known_to, read
 
-#: Which wallets are asked: the arbiter's reads, with the help of the vendor's.
-PAIR: Final = (WalletRole.VENDOR, WalletRole.ARBITER)
+#: Which two wallets are asked, the best first: the second one reads, with the help of the first.
+PAIRS: Final = (
+    (WalletRole.VENDOR, WalletRole.ARBITER),
+    (WalletRole.BUYER, WalletRole.ARBITER),
+    (WalletRole.BUYER, WalletRole.VENDOR),
+)
+#: Which one is asked where one is enough.
+READERS: Final = ((WalletRole.ARBITER,), (WalletRole.VENDOR,), (WalletRole.BUYER,))
 #: How often they have to differ until a person is called, and how many seconds lie between two looks.
 LOOKS: Final = 3
 PAUSE: Final = 2.0
 #: How many blocks a wallet may be behind the daemon after a refresh: those that came meanwhile.
 STUCK_BLOCKS: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one wallet found in the blocks below ``height``, in all its accounts."""
-
-    height: int
-    found: tuple[IncomingTransfer, ...]
 
 
 class FundingCheck:
@@ -62,38 +61,39 @@ class FundingCheck:
         escrow = task.escrow
         if escrow.status is not Status.CONFIRMING or not escrow.is_confirmed_in_full:
             return ()
-        difference = await self._lasting_difference(task, PAIR, self._difference_with_two_wallets)
+        difference = await self._lasting_difference(task, PAIRS, self._difference_with_two_wallets)
         return (FundingRefuted(difference),) if difference else (FundingVerified(),)
 
     async def verify_unfunded(self, task: Task) -> tuple[Event, ...]:
         """Let one wallet read the chain, and compare, before an escrow expires. Raises as :meth:`verify_funding`."""
         if task.escrow.status is not Status.AWAITING_FUNDING:
             return ()
-        difference = await self._lasting_difference(task, PAIR[1:], self._difference_with_one_wallet)
+        difference = await self._lasting_difference(task, READERS, self._difference_with_one_wallet)
         return (FundingRefuted(difference),) if difference else (UnfundedVerified(),)
 
-    async def _lasting_difference(self, task: Task, roles: Sequence[WalletRole], look: "_Look") -> str:
+    async def _lasting_difference(self, task: Task, choices: Sequence["_Roles"], look: "_Look") -> str:
         """Compare until the two agree, or have differed several times: they may have met in a reorganisation."""
         difference = ""
         for left in reversed(range(LOOKS)):
-            async with self._sessions.lease(task.escrow.id, roles) as lease:
+            async with lease_first(self._sessions, task.escrow.id, choices) as (lease, roles):
                 task.claim.check()
-                difference = await look(task, lease)
+                difference = await look(task, lease, roles)
             if not difference or not left:
                 break
             await asyncio.sleep(self._pause)
         return difference
 
-    async def _difference_with_two_wallets(self, task: Task, lease: Lease) -> str:
-        reading = await _read_and_exchange(lease)
-        difference = await self._difference(task, reading)
+    async def _difference_with_two_wallets(self, task: Task, lease: Lease, roles: "_Roles") -> str:
+        reading = await _read_and_exchange(lease, roles)
+        difference = await self._difference(task, lease.wallet(roles[-1]), reading)
         return difference or await self._spent_already(reading.found)
 
-    async def _difference_with_one_wallet(self, task: Task, lease: Lease) -> str:
-        return await self._difference(task, await _read(lease.wallet(PAIR[1])))
+    async def _difference_with_one_wallet(self, task: Task, lease: Lease, roles: "_Roles") -> str:
+        reader = lease.wallet(roles[-1])
+        return await self._difference(task, reader, await read(reader))
 
-    async def _difference(self, task: Task, reading: Reading) -> str:
-        ledger = await self._noted(task, reading)
+    async def _difference(self, task: Task, reader: MoneroClient, reading: Reading) -> str:
+        ledger = await self._noted(task, reader, reading)
         # A refresh answers OK also where the wallet stumbles over a block, again and again: a transaction with two keys
         # and an unreadable amount for one of its outputs does that to it (``process_new_transaction`` throws
         # ``acc_outs_lookup_error``). Its height tells.
@@ -102,13 +102,12 @@ class FundingCheck:
             return f"the wallet does not get beyond block {reading.height}, and the daemon has {height}"
         return compare(task.escrow, ledger, reading)
 
-    async def _noted(self, task: Task, reading: Reading) -> Ledger:
+    async def _noted(self, task: Task, reader: MoneroClient, reading: Reading) -> Ledger:
         """Note what only a wallet can know, and return the ledger with it."""
         escrow, found = task.escrow, reading.found
+        elsewhere = await as_received(reader, (each for each in found if not is_primary(each)))
         async with self._store.transaction() as tx:
             await tx.hold_claim(task.claim)
-            known = {output.key for output in (await tx.ledgers.ledger(escrow.id)).outputs}
-            elsewhere = [_output_of(each) for each in found if each.pubkey not in known and not _is_primary(each)]
             await tx.ledgers.note_wallet_outputs(escrow.id, elsewhere)
             await tx.ledgers.note_key_images(
                 escrow.id, [(each.pubkey, each.key_image) for each in found if each.key_image]
@@ -117,8 +116,8 @@ class FundingCheck:
 
     async def _spent_already(self, found: Sequence[IncomingTransfer]) -> str:
         """Ask the daemon for spends from before the key images were known."""
-        images = {each.key_image: each for each in found if each.key_image and _is_primary(each)}
-        if len(images) < sum(map(_is_primary, found)):
+        images = {each.key_image: each for each in found if each.key_image and is_primary(each)}
+        if len(images) < sum(map(is_primary, found)):
             return "the wallet does not know the key images of all outputs after an import"
         statuses = await self._daemon.is_key_image_spent(tuple(images))
         spent = [
@@ -136,17 +135,15 @@ class WalletLook:
         self._sessions = sessions
 
     async def read(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
-        """Let a wallet read the chain, and return the outputs that it found in blocks.
-
-        A wallet does not tell of locks here, so nothing counts because of it: an output that it finds is only seen.
+        """Let a wallet read the chain, and return the outputs that it found in blocks, with their locks.
 
         Raises:
-            EscrowdError: the wallet could not be had, or did not answer.
+            EscrowdError: no wallet could be had, or it did not answer.
 
         """
-        async with self._sessions.lease(escrow, PAIR[1:]) as lease:
-            reading = await _read(lease.wallet(PAIR[1]))
-        return tuple(_output_of(each) for each in reading.found)
+        async with lease_first(self._sessions, escrow, READERS) as (lease, (role,)):
+            wallet = lease.wallet(role)
+            return await as_received(wallet, (await read(wallet)).found)
 
 
 def compare(escrow: Escrow, ledger: Ledger, reading: Reading) -> str:
@@ -162,7 +159,7 @@ def compare(escrow: Escrow, ledger: Ledger, reading: Reading) -> str:
             f"the watcher is at {ledger.chain_height} blocks and the wallet of {escrow.id} at {reading.height}"
         )
     ours = {each.output.key: each for each in judge(escrow, ledger) if _is_mined_to_primary(each, common)}
-    theirs = {each.pubkey: each for each in reading.found if _is_primary(each) and each.block_height < common}
+    theirs = {each.pubkey: each for each in reading.found if is_primary(each) and each.block_height < common}
     for key in ours.keys() | theirs.keys():
         if key not in theirs:
             return f"the wallet does not see the output of transaction {ours[key].output.txid}"
@@ -175,44 +172,27 @@ def compare(escrow: Escrow, ledger: Ledger, reading: Reading) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-#: Compares once, through a lease.
-_Look = Callable[[Task, Lease], Awaitable[str]]
+#: Wallets to be leased together.
+_Roles = tuple[WalletRole, ...]
+#: Compares once, through a lease of these roles.
+_Look = Callable[[Task, Lease, _Roles], Awaitable[str]]
 
 
-async def _read_and_exchange(lease: Lease) -> Reading:
+async def _read_and_exchange(lease: Lease, roles: _Roles) -> Reading:
     """Let the second wallet learn key images from the first, and return what it knows then.
 
     Of the three key shares each wallet holds two, so any two know every key image together.
     """
-    helper, reader = (lease.wallet(role) for role in PAIR)
+    helper, reader = (lease.wallet(role) for role in roles)
     # The reader has to know the outputs before the import, which passes over those that it does not know.
     await asyncio.gather(helper.refresh(), reader.refresh())
     exported = await helper.export_multisig_info()
     # An export makes new nonces. A wallet that forgets them in a crash would offer the old ones again.
     await lease.store()
     await reader.import_multisig_info([exported])
-    reading = await _found(reader)
+    reading = await known_to(reader)
     await lease.store()
     return reading
-
-
-async def _read(wallet: MoneroClient) -> Reading:
-    """Let a wallet read the chain, and return what it found."""
-    await wallet.refresh()
-    return await _found(wallet)
-
-
-async def _found(wallet: MoneroClient) -> Reading:
-    """Return the outputs of all accounts of a wallet."""
-    height = await wallet.get_height()
-    balance = await wallet.get_balance_of_all_accounts()
-    accounts = sorted({0, *(each.account_index for each in balance.per_subaddress)})
-    found = [each for account in accounts for each in await wallet.incoming_transfers(account_index=account)]
-    return Reading(height, tuple(found))
-
-
-def _is_primary(transfer: IncomingTransfer) -> bool:
-    return (transfer.subaddr_index.major, transfer.subaddr_index.minor) == (0, 0)
 
 
 def _is_mined_to_primary(judgement: Judgement, below: int) -> bool:
@@ -236,16 +216,3 @@ def _difference(ours: Judgement, theirs: IncomingTransfer) -> str:
 
 #: A wallet is a block behind the daemon at worst when it answers; what is one deeper must be unlocked for it too.
 SPENDABLE_FROM: Final = 11
-
-
-def _output_of(transfer: IncomingTransfer) -> ReceivedOutput:
-    return ReceivedOutput(
-        txid=transfer.tx_hash,
-        index=0,
-        key=transfer.pubkey,
-        amount=transfer.amount,
-        account=transfer.subaddr_index.major,
-        address_index=transfer.subaddr_index.minor,
-        height=transfer.block_height,
-        global_index=transfer.global_index,
-    )

@@ -60,8 +60,10 @@ class LedgerTable:
                 await self.put_output(escrow, output, source="wallet")
 
     async def put_output(self, escrow: EscrowId, output: ReceivedOutput, source: str = "watcher") -> None:
-        """Store an output as it is now, in place of what was known of it."""
+        """Store an output as it is now, in place of what was known of it, by a wallet too."""
         table = schema.outputs
+        copies = (table.c.escrow == escrow, table.c.key == output.key, table.c.source == "wallet")
+        await self._session.connection.execute(delete(table).where(*copies))
         values = {
             "escrow": escrow,
             "txid": output.txid,

@@ -27,6 +27,7 @@ class MemoryWatchLog:
         #: Escrows that were woken, each time.
         self.woken: list[EscrowId] = []
         self._outputs: dict[tuple[EscrowId, str, int], ReceivedOutput] = {}
+        self._from_wallets: dict[EscrowId, tuple[ReceivedOutput, ...]] = {}
         self._spends: dict[tuple[EscrowId, str, str], Spend] = {}
         self._key_images: list[tuple[EscrowId, str]] = []
 
@@ -69,14 +70,15 @@ class MemoryWatchLog:
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return everything that was found for an escrow."""
-        return tuple(output for (owner, *_), output in self._outputs.items() if owner == escrow)
+        watched = tuple(output for (owner, *_), output in self._outputs.items() if owner == escrow)
+        keys = {output.key for output in watched}
+        return (*watched, *(each for each in self._from_wallets.get(escrow, ()) if each.key not in keys))
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
-        """Add outputs that a wallet found."""
-        known = {output.key for output in await self.outputs(escrow)}
-        new = [output for output in outputs if output.key not in known]
-        self._outputs |= {(escrow, output.txid, output.index): output for output in new}
-        self.woken += [escrow] if new else []
+        """Add outputs that a wallet found, in place of those that one found before."""
+        before = await self.outputs(escrow)
+        self._from_wallets[escrow] = tuple(outputs)
+        self.woken += [escrow] if set(await self.outputs(escrow)) - set(before) else []
 
     # --- what tests call ----------------------------------------------------------------------------------------------
 

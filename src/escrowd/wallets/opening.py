@@ -6,11 +6,11 @@ no more wallets are opened at a time than there are cores: more would only make 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from escrowd.domain.errors import EscrowdError
+from escrowd.domain.errors import EscrowdError, Fault
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
@@ -48,20 +48,23 @@ class SessionOpener:
         self._on_opened = on_opened
 
     async def open(self, escrow: EscrowId) -> WalletSession:
-        """Open all hosted wallets of an escrow, each in a process of its own.
+        """Open the hosted wallets of an escrow, each in a process of its own.
+
+        Any two of three move the money. So a wallet that does not open is left out: who wants it has it opened again,
+        and gets the error if that fails.
 
         Raises:
             UnknownEscrow: no wallets are recorded.
-            WalletFileMissing: a file is not there; nothing was opened.
-            EscrowdError: a wallet did not open; those that did are closed again.
+            SessionUnavailable: there are no processes for all of them now; those that opened are closed again.
+            EscrowdError: none of them opened.
 
         """
         records = await self._records.wallets_of(escrow)
         session = WalletSession(escrow, {record.role: record for record in records})
-        for record in records:
-            self._check_file(record)
         try:
-            await self._open_missing(session)
+            failures = await self._open(session, records)
+            if failures and (not session.wallets or any(each.fault is Fault.LOAD for each in failures)):
+                raise failures[0]
         except BaseException:
             # Opened a moment ago and never used: there is nothing in them to save.
             for wallet in session.wallets.values():
@@ -73,6 +76,7 @@ class SessionOpener:
         """Open the wallets of these roles again, in other processes; the others stay as they are.
 
         Raises:
+            WalletFileMissing: a file is not there.
             EscrowdError: a wallet did not open. The session lacks it until the next repair.
 
         """
@@ -82,7 +86,8 @@ class SessionOpener:
             if wallet is not None:
                 # A stranger's wallet in our process is saved by its end; a process out of its mind is not asked.
                 await self.pool.discard(wallet.server, kindly=isinstance(fault, WrongWallet))
-        await self._open_missing(session)
+        for failure in await self._open(session, [session.records[role] for role in faults]):
+            raise failure
         return session
 
     async def close(self, session: WalletSession) -> None:
@@ -109,21 +114,27 @@ class SessionOpener:
             await self.pool.leave(wallet.server)
         session.wallets.clear()
 
-    async def _open_missing(self, session: WalletSession) -> None:
-        missing = [record for role, record in session.records.items() if role not in session.wallets]
+    async def _open(self, session: WalletSession, records: Sequence[WalletRecord]) -> list[EscrowdError]:
+        """Open these wallets into a session, and return why those did not open that did not."""
         # Not a TaskGroup: that would cancel the openings under way, and a cancelled opening costs its process.
-        openings = [asyncio.create_task(self._open_wallet(record)) for record in missing]
+        openings = [asyncio.create_task(self._open_wallet(record)) for record in records]
         try:
             await asyncio.gather(*openings, return_exceptions=True)
         finally:
             # Cancelled ourselves, we still have to know which wallets came to be open.
             answers = await asyncio.shield(asyncio.gather(*openings, return_exceptions=True))
             session.wallets |= {answer.record.role: answer for answer in answers if isinstance(answer, OpenWallet)}
-        for answer in answers:
-            if isinstance(answer, BaseException):
+        failures = []
+        for record, answer in zip(records, answers, strict=True):
+            if isinstance(answer, EscrowdError):
+                log.error("wallet.not_opened", escrow=record.escrow, role=record.role, error=str(answer))
+                failures.append(answer)
+            elif isinstance(answer, BaseException):
                 raise answer
+        return failures
 
     async def _open_wallet(self, record: WalletRecord) -> OpenWallet:
+        self._check_file(record)
         password = record.password(self.vault)
         async with self._ahead:
             server = await self.pool.acquire()

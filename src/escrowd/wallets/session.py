@@ -61,9 +61,9 @@ class OpenWallet:
 
 @dataclass(slots=True)
 class WalletSession:
-    """The hosted wallets of one escrow, all open.
+    """The hosted wallets of one escrow, open.
 
-    ``wallets`` lacks a role only while a broken wallet waits for its repair.
+    ``wallets`` lacks a role whose wallet broke or did not open. It is opened again for whoever wants it next.
     """
 
     escrow: EscrowId
@@ -113,7 +113,7 @@ class Opener(Protocol):
     """What the manager needs of who opens wallets (:class:`escrowd.wallets.opening.SessionOpener`)."""
 
     async def open(self, escrow: EscrowId) -> WalletSession:
-        """Open all hosted wallets of an escrow."""
+        """Open the hosted wallets of an escrow; one of several that does not open is left out."""
         ...
 
     async def repair(self, session: WalletSession, faults: Faults) -> WalletSession:

@@ -238,6 +238,15 @@ async def test_wallet_overrules_the_watcher(log: SqlWatchLog, woken: list[str]) 
     assert await log.outputs(escrow_id(1)) == (output("a", 5), replace(far, height=9))
 
 
+async def test_wallet_hides_what_the_watcher_finds_later(log: SqlWatchLog) -> None:
+    """What a wallet found first is known once, and as the watcher tells it, when the watcher finds it too."""
+    await log.keep(address(1))
+    await log.note_wallet_outputs(escrow_id(1), [output("a", 5), output("b", 5)])
+    exact = replace(output("a", 5), index=3, unlock_time=900)
+    await log.record(Progress(outputs=(FoundOutput(escrow_id(1), exact),)))
+    assert set(await log.outputs(escrow_id(1))) == {exact, output("b", 5)}
+
+
 async def test_key_image_is_missed(log: SqlWatchLog, store: SqlStore) -> None:
     """Whoever asks for the key images after the last it got misses none, also of a transaction that took longer."""
     async with store.transaction() as tx:

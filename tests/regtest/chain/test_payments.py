@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 from escrowd.domain.address import MoneroAddress
 from escrowd.domain.networks import AddressKind, Network
+from escrowd.domain.outputs import ReceivedOutput
 from escrowd.monero.wallet import MoneroClient
+from escrowd.service.reading import as_received, read
 from tests.regtest.chain.conftest import RealWallet, Watching, send
 
 XMR = 10**12
+UNIX_TIME = 1_900_000_000
 
 
 def integrated(wallet: RealWallet, payment_id: bytes) -> str:
@@ -28,7 +33,7 @@ async def test_payment_is_not_what_a_wallet_sees(
         ([(integrated(third, b"\xff" * 8), XMR // 7)], 0),
         ([(addresses[number % 3], XMR // 100 + number) for number in range(15)], 0),
         ([(addresses[1], XMR // 2)], (await watching.lab.daemon.get_info()).height + 500),
-        ([(addresses[1], XMR // 4)], 1_900_000_000),
+        ([(addresses[1], XMR // 4)], UNIX_TIME),
     ]
     await watching.add_all()
     for recipients, unlock_time in payments:
@@ -47,3 +52,12 @@ async def test_payment_is_not_what_a_wallet_sees(
     await watching.lab.mine(1)
     await watching.assert_as_wallets()
     assert second.wallet_set.escrow in watching.log.woken
+    told = [set(await as_received(each.client, (await read(each.client)).found)) for each in wallets]
+    assert told == [{as_wallets_tell(output) for output in await watching.outputs(each)} for each in wallets]
+    assert {each.unlock_time for each in told[1]} >= {0, UNIX_TIME}
+    assert any(each.is_coinbase for each in told[2])
+
+
+def as_wallets_tell(output: ReceivedOutput) -> ReceivedOutput:
+    """Return an output without what a wallet does not tell of it."""
+    return replace(output, index=0, payment_id=None)

@@ -13,6 +13,8 @@ from escrowd.domain.outputs import WhyNot
 from escrowd.domain.parties import WalletRole
 from escrowd.service.orchestrator import EscrowView
 from tests.escrow_life import BUYER, VENDOR, XMR, EscrowLife, assert_paid_once
+from tests.lost_wallet import Found, gone
+from tests.regtest.chain.conftest import send
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -69,6 +71,32 @@ async def test_money_to_another_address_of_the_wallet_counts(life: EscrowLife, r
     }  # fmt: skip
     assert integrated.payment_id is not None
     assert integrated.payment_id.hex() in {each.output.payment_id for each in view.judgements}
+
+
+@pytest.mark.parametrize("role", [WalletRole.VENDOR, WalletRole.ARBITER])
+async def test_deposit_waits_for_a_wallet_that_is_gone(
+    life: EscrowLife, running: RunningService, role: WalletRole
+) -> None:
+    """Any two wallets confirm a deposit; the third one may be gone."""
+    await life.create()
+    async with gone(running.wallets, life.id, role, Found.COLD):
+        await life.fund()
+        view = await life.until_status(Status.FUNDED)
+    assert view.escrow.deposit.confirmed == XMR
+
+
+async def test_locked_deposit_counts(life: EscrowLife, running: RunningService) -> None:
+    """Money that its sender locked is shown and never counts, seen by the watcher or by a wallet."""
+    await life.create()
+    height = (await life.lab.daemon.get_info()).height
+    await send(await life.lab._funder._opened(), [(life.address, XMR)], unlock_time=height + 1000)
+    await life.lab.mine(12)
+    view = await life.until(lambda seen: len(seen.judgements) == 1, "the payment is seen")
+    assert reasons(view) == [WhyNot.LOCKED]
+    funding = await running.monitor.check_escrow_funding(life.id, afresh=True)
+    assert [each.unlock_time for each in funding.outputs] == [height + 1000]
+    assert funding.received() == 0
+    assert (await life.view()).escrow.status is Status.AWAITING_FUNDING
 
 
 async def test_reward_of_a_miner_counts(life: EscrowLife) -> None:

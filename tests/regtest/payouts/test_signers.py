@@ -1,9 +1,5 @@
 """Any two of the three sign a payout, on real wallets, whatever became of the third."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import pytest
 
 from escrowd.domain.escrow.events import Released
@@ -11,26 +7,10 @@ from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import AttemptStep
 from escrowd.service.crash_points import CrashPoint, Hitter, hit_by
-from tests.regtest.payouts.office import AMOUNT, VENDOR, Crashed, Office, Trade
+from tests.lost_wallet import Found, gone
+from tests.regtest.payouts.office import AMOUNT, VENDOR, Crashed, Office
 
 BUYER_ROLE, VENDOR_ROLE, ARBITER_ROLE = WalletRole.BUYER, WalletRole.VENDOR, WalletRole.ARBITER
-
-
-@contextmanager
-def gone(trade: Trade, role: WalletRole) -> Iterator[None]:
-    """Let a wallet be gone for good: its process is killed, and its files are not there."""
-    kept = trade.wallets.wallets[role].filename
-    directory = trade.office.running.pool.program.wallet_directory
-    there = [path for path in directory.glob(f"{kept}*") if path.is_file()]
-    trade.office.kill(trade.wallets, role)
-    for path in there:
-        path.rename(path.with_name(f"gone-{path.name}"))
-    try:
-        yield
-    finally:
-        for path in there:
-            hidden: Path = path.with_name(f"gone-{path.name}")
-            hidden.rename(path)
 
 
 def crash_at(place: CrashPoint) -> Hitter:
@@ -43,6 +23,7 @@ def crash_at(place: CrashPoint) -> Hitter:
     return hit
 
 
+@pytest.mark.parametrize("found", list(Found))
 @pytest.mark.parametrize(
     ("missing", "pair"),
     [
@@ -52,14 +33,13 @@ def crash_at(place: CrashPoint) -> Hitter:
     ],
 )
 async def test_payout_needs_the_third_wallet(
-    office: Office, missing: WalletRole, pair: tuple[WalletRole, WalletRole]
+    office: Office, missing: WalletRole, pair: tuple[WalletRole, WalletRole], found: Found
 ) -> None:
-    """A payout that the buyer released is signed by the two wallets that are left, whichever is gone."""
+    """A payout that the buyer released is signed by the two wallets that are left, whichever is gone, open or not."""
     async with office.trade(3) as trade:
         assert (await trade.fund()).status is Status.FUNDED
         await trade.say(Released(), Who.BUYER)
-        await office.running.manager.get_or_create_session(trade.id)
-        with gone(trade, missing):
+        async with gone(office.running, trade.id, missing, found):
             assert (await trade.advance()).status is Status.PAYING
             (attempt,) = await trade.attempts()
             assert (attempt.proposer, attempt.cosigner) == pair
@@ -78,7 +58,7 @@ async def test_signed_payout_waits_for_the_wallet_that_signed_it(office: Office)
             await trade.advance()
         (before,) = await trade.attempts()
         assert (before.step, before.cosigner) == (AttemptStep.SIGNED, VENDOR_ROLE)
-        with gone(trade, VENDOR_ROLE):
+        async with gone(office.running, trade.id, VENDOR_ROLE, Found.WARM):
             assert (await trade.advance()).status is Status.PAYING
             assert (await trade.finish()).status is Status.COMPLETED
         (after,) = await trade.attempts()

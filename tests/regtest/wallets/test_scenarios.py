@@ -7,8 +7,10 @@ import psutil
 import pytest
 import structlog
 
+from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.testing.fakes import ManualClock
+from escrowd.testing.house import LabHouse
 from escrowd.testing.lab import RegtestLab
 from escrowd.wallets.errors import SessionUnavailable, UnknownEscrow, WalletFileMissing
 from escrowd.wallets.process import WalletProcess
@@ -198,16 +200,44 @@ def processes(servers: Sequence[WalletServer]) -> list[WalletProcess]:
     return [server for server in servers if isinstance(server, WalletProcess)]
 
 
-async def test_unknown_escrow_and_missing_file_are_clear_errors(build: Building, opened: Opening, calls: Calls) -> None:
-    """Wallets that are not recorded or not on disk are named, and nothing is opened."""
+def lose_file(house: LabHouse, escrow: EscrowId, role: WalletRole) -> str:
+    """Take the keys file of a wallet away, and return its name."""
+    keys = house.directory / "wallets" / f"{house.sets[escrow].wallets[role].filename}.keys"
+    keys.rename(keys.with_suffix(".gone"))
+    return keys.name
+
+
+async def test_unknown_escrow_and_missing_files_are_clear_errors(
+    build: Building, opened: Opening, calls: Calls
+) -> None:
+    """Wallets that are not recorded, or none of which is on disk, are named, and nothing is opened."""
     house = build(1)
     (escrow,) = house.escrows
-    keys = house.directory / "wallets" / f"{house.sets[escrow].wallets[WalletRole.VENDOR].filename}.keys"
-    keys.rename(keys.with_suffix(".gone"))
+    names = [lose_file(house, escrow, role) for role in WalletRole]
     async with opened(house) as running:
-        with pytest.raises(WalletFileMissing, match=keys.name):
+        with pytest.raises(WalletFileMissing, match="|".join(names)):
             await running.manager.get_or_create_session(escrow)
         with pytest.raises(UnknownEscrow, match="esc_none"):
             await running.manager.get_or_create_session("esc_none")  # type: ignore[arg-type] # not an id on purpose
         assert running.manager.get_stats().active == 0
     assert "open_wallet" not in calls.methods
+
+
+@pytest.mark.parametrize("missing", list(WalletRole))
+async def test_two_wallets_need_the_third_to_open(
+    build: Building, opened: Opening, calls: Calls, missing: WalletRole
+) -> None:
+    """From a cold start the two wallets that are left are lent, whichever is gone; who wants the third is told."""
+    house = build(1)
+    (escrow,) = house.escrows
+    name = lose_file(house, escrow, missing)
+    left = [role for role in WalletRole if role is not missing]
+    async with opened(house) as running:
+        async with running.manager.lease(escrow, left) as lease:
+            addresses = {await lease.wallet(role).get_address() for role in left}
+        assert addresses == {house.sets[escrow].address}
+        with pytest.raises(WalletFileMissing, match=name):
+            async with running.manager.lease(escrow, (missing,)):
+                pytest.fail("a wallet that is gone was lent")
+        async with running.manager.lease(escrow, left):
+            assert calls.methods["open_wallet"] == 2

@@ -16,7 +16,6 @@ from escrowd.domain.payouts.records import Attempt, AttemptStep, PaidOutput, Pay
 from escrowd.domain.payouts.signers import Pair
 from escrowd.domain.secret import Secret
 from escrowd.monero.results_signing import DescribedTransaction
-from escrowd.monero.results_wallet import IncomingTransfer
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import NothingShared, ProposalRefused
 from escrowd.service.payouts.proposing import propose_to_several
@@ -38,7 +37,7 @@ class Journal(Protocol):
         """Store a signed attempt, and with its payout what it pays, spends and leaves behind. Raises LeaseLost."""
         ...
 
-    async def note(self, found: Sequence[IncomingTransfer]) -> None:
+    async def note(self, seen: Seen) -> None:
         """Note outputs that only a wallet finds, and let the watcher look for spends of all. Raises LeaseLost."""
         ...
 
@@ -131,7 +130,7 @@ async def _sync(signers: Signers, plan: PayoutPlan, attempt: Attempt, journal: J
     await journal.save(replace(attempt, step=AttemptStep.EXPORTED))
     await signers.import_from_each_other(exported)
     seen = await signers.see(plan.account)
-    await journal.note(seen.by_proposer)
+    await journal.note(seen)
     check_spendable(plan, seen)
     return seen
 

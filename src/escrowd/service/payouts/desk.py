@@ -6,13 +6,11 @@ is sent, an attempt that was interrupted is given up, and only where there is no
 
 import secrets
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
-from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError
 from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.escrow.events import Event, PayoutBroadcast, PayoutFailed
@@ -22,11 +20,12 @@ from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_iden
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
-from escrowd.domain.payouts.signers import Pair, signer_pairs
+from escrowd.domain.payouts.signers import signer_pairs
 from escrowd.domain.payouts.spendable import may_come, spendable, unspent
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.results_signing import Priority
 from escrowd.service.advance import Task
+from escrowd.service.leasing import lease_first
 from escrowd.service.payouts.attempt import (
     Bounds,
     attempt_of,
@@ -50,7 +49,7 @@ from escrowd.service.payouts.errors import (
 from escrowd.service.payouts.journal import ClaimJournal, Sealer
 from escrowd.service.payouts.sending import Sending
 from escrowd.service.payouts.wallets import Signers
-from escrowd.service.ports import Claim, Lease, Sessions, Store, Transaction
+from escrowd.service.ports import Claim, Sessions, Store, Transaction
 
 log = structlog.get_logger()
 
@@ -271,8 +270,7 @@ class PayoutDesk:
         """Plan, sign with the first pair whose wallets can be had, and send while they are at hand."""
         rate = await self._fee_rate()
         plan = await self._plan(work, rate)
-        async with AsyncExitStack() as leases:
-            lease, pair = await self._some_pair(leases, work.payout)
+        async with lease_first(self._sessions, work.payout.escrow, work.payout.signers) as (lease, pair):
             work.task.claim.check()
             attempt = attempt_of(work.payout.id, len(work.attempts) + 1, pair)
             journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer)
@@ -284,18 +282,6 @@ class PayoutDesk:
             payouts = await tx.payouts.all_of(work.payout.escrow)
         payout = next(each for each in payouts if each.id == work.payout.id)
         return replace(work, payout=payout, attempts=(*work.attempts, attempt))
-
-    async def _some_pair(self, leases: AsyncExitStack, payout: Payout) -> tuple[Lease, Pair]:
-        """Lease the wallets of the first pair that can be had: any two can sign, and nothing is signed yet."""
-        *preferred, last = payout.signers
-        for pair in preferred:
-            try:
-                return await leases.enter_async_context(self._sessions.lease(payout.escrow, pair)), pair
-            except LeaseLost:
-                raise
-            except EscrowdError as error:
-                log.warning("payout.signer_missing", payout=payout.id, pair=pair, error=str(error))
-        return await leases.enter_async_context(self._sessions.lease(payout.escrow, last)), last
 
     async def _send(self, work: _Work) -> tuple[Event, ...]:
         attempt = signed(work.attempts)

@@ -1,14 +1,12 @@
 """Stores the steps of an attempt, each in one transaction under the claim on its escrow."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from escrowd.domain.outputs import SPENDABLE_AGE, ReceivedOutput
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import Attempt, Payout, PayoutStatus
 from escrowd.domain.secret import Secret
-from escrowd.monero.results_wallet import IncomingTransfer
+from escrowd.service.payouts.wallets import Seen
 from escrowd.service.ports import Claim, Store
 
 
@@ -53,15 +51,13 @@ class ClaimJournal:
             await tx.payouts.save_attempt(attempt)
             await tx.payouts.save(payout)
 
-    async def note(self, found: Sequence[IncomingTransfer]) -> None:
+    async def note(self, seen: Seen) -> None:
         """Note outputs that only a wallet finds, and let the watcher look for spends of all. Raises LeaseLost."""
         escrow = self._payout.escrow
+        images = [(each.pubkey, each.key_image) for each in seen.by_proposer if each.key_image]
         async with self._store.transaction() as tx:
             await tx.hold_claim(self._claim)
-            height = (await tx.ledgers.ledger(escrow)).chain_height
-            elsewhere = [_output_of(each) for each in found if _is_news(each, height)]
-            await tx.ledgers.note_wallet_outputs(escrow, elsewhere)
-            images = [(each.pubkey, each.key_image) for each in found if each.key_image]
+            await tx.ledgers.note_wallet_outputs(escrow, seen.elsewhere)
             await tx.ledgers.note_key_images(escrow, images)
 
     def check(self) -> None:
@@ -76,29 +72,3 @@ class ClaimJournal:
 def set_purpose(attempt: Attempt) -> str:
     """Name what a transaction set is sealed for."""
     return f"transactions of attempt {attempt.number} at payout {attempt.payout}"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def _is_news(transfer: IncomingTransfer, chain_height: int) -> bool:
-    """Whether an output may be one that the watcher does not look for, and is not locked by its sender.
-
-    A wallet does not tell a lock. What is locked although it is old enough has one, and is left out until that is over.
-    """
-    index = transfer.subaddr_index
-    is_primary = (index.major, index.minor) == (0, 0)
-    return not is_primary and (transfer.unlocked or chain_height - transfer.block_height <= SPENDABLE_AGE)
-
-
-def _output_of(transfer: IncomingTransfer) -> ReceivedOutput:
-    return ReceivedOutput(
-        txid=transfer.tx_hash,
-        index=0,
-        key=transfer.pubkey,
-        amount=transfer.amount,
-        account=transfer.subaddr_index.major,
-        address_index=transfer.subaddr_index.minor,
-        height=transfer.block_height,
-        global_index=transfer.global_index,
-    )

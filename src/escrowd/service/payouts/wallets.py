@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import PaidOutput
 from escrowd.domain.payouts.signers import Pair
@@ -16,10 +17,10 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.errors import NotEnoughMoney, TransferRefused
 from escrowd.monero.results_signing import DescribedTransaction, Priority
 from escrowd.monero.results_wallet import IncomingTransfer, Recipient
-from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import PlanOutdated, TooManyInputs, WalletNotReady
 from escrowd.service.ports import Lease
+from escrowd.service.reading import as_received, found_in, is_primary
 
 #: Inputs of one transaction with several receivers. wallet2 was seen to put 146 into one that pays a single receiver.
 MOST_INPUTS = 120
@@ -40,6 +41,8 @@ class Seen:
 
     by_proposer: tuple[IncomingTransfer, ...]
     by_cosigner: tuple[IncomingTransfer, ...]
+    #: What came to other addresses than the primary one, as the proposer's wallet tells of it.
+    elsewhere: tuple[ReceivedOutput, ...]
 
     @property
     def key_images(self) -> dict[str, str]:
@@ -99,8 +102,12 @@ class Signers:
         balance = await self._proposer.get_balance_of_all_accounts()
         if balance.multisig_import_needed:
             raise WalletNotReady("the proposer's wallet still needs data of a co-signer after an import")
-        accounts = sorted({0, account, *(each.account_index for each in balance.per_subaddress)})
-        return Seen(*await asyncio.gather(_known_to(self._proposer, accounts), _known_to(self._cosigner, accounts)))
+        accounts = {account, *(each.account_index for each in balance.per_subaddress)}
+        by_proposer, by_cosigner = await asyncio.gather(
+            found_in(self._proposer, accounts), found_in(self._cosigner, accounts)
+        )
+        elsewhere = await as_received(self._proposer, (each for each in by_proposer if not is_primary(each)))
+        return Seen(by_proposer, by_cosigner, elsewhere)
 
     async def sweep(self, plan: PayoutPlan) -> Proposal:
         """Build transactions that pay all of the account to the one receiver. Raises WalletNotReady."""
@@ -188,10 +195,6 @@ def check_spendable(plan: PayoutPlan, seen: Seen) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-async def _known_to(wallet: MoneroClient, accounts: Sequence[int]) -> tuple[IncomingTransfer, ...]:
-    return tuple([each for account in accounts for each in await wallet.incoming_transfers(account_index=account)])
 
 
 def _spendable(known: Sequence[IncomingTransfer], account: int) -> list[IncomingTransfer]:

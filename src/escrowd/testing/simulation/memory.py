@@ -249,7 +249,7 @@ class MemoryLedgers:
         return Ledger(
             chain_height=tables.chain[0],
             chain_time=tables.chain[1],
-            outputs=(*tables.watched.get(escrow, ()), *tables.from_wallets.get(escrow, ())),
+            outputs=self._outputs(escrow),
             spends=tables.spends.get(escrow, ()),
             our_txids=frozenset(one.txid for each in signed for one in each.transactions),
             paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
@@ -257,8 +257,7 @@ class MemoryLedgers:
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
         """Keep outputs that only a wallet found, in place of those that one found before."""
-        known = {each.key for each in self._tables.watched.get(escrow, ())}
-        self._tables.from_wallets[escrow] = tuple(each for each in outputs if each.key not in known)
+        self._tables.from_wallets[escrow] = tuple(outputs)
 
     async def note_key_images(self, escrow: EscrowId, key_images: Sequence[tuple[str, str]]) -> None:
         """Note key images."""
@@ -268,6 +267,11 @@ class MemoryLedgers:
     async def key_images(self, escrow: EscrowId) -> tuple[tuple[str, str], ...]:
         """Return the noted key images."""
         return self._tables.key_images.get(escrow, ())
+
+    def _outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
+        watched = self._tables.watched.get(escrow, ())
+        keys = {each.key for each in watched}
+        return (*watched, *(each for each in self._tables.from_wallets.get(escrow, ()) if each.key not in keys))
 
 
 class MemoryPayouts:

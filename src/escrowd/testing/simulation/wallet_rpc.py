@@ -32,6 +32,8 @@ from escrowd.monero.results_wallet import (
     Subaddress,
     SubaddressBalance,
     SubaddressIndex,
+    Transfer,
+    Transfers,
     WalletRpcVersion,
 )
 from escrowd.testing.simulation.chain import SimulatedChain
@@ -158,6 +160,10 @@ class WalletRpc:
                 and (kind == "all" or each.is_spent is (kind == "unavailable"))
             )
         )
+
+    def get_transfers(self, _params: Params) -> Transfers:
+        """List what came with each transaction."""
+        return Transfers(tuple(self._transfer(each) for each in self._open.known))
 
     # --- multisig -----------------------------------------------------------------------------------------------------
 
@@ -303,6 +309,21 @@ class WalletRpc:
             frozen=False,
             unlocked=self._open.is_unlocked(known, self._around.now()),
             pubkey=known.key,
+        )
+
+    def _transfer(self, known: Known) -> Transfer:
+        mined = known.mined
+        return Transfer(
+            txid=mined.transaction.txid,
+            type="in",
+            height=mined.height,
+            timestamp=0,
+            amount=mined.output.amount,
+            fee=0,
+            unlock_time=mined.transaction.unlock_time,
+            locked=not self._open.is_unlocked(known, self._around.now()),
+            double_spend_seen=False,
+            subaddr_index=SubaddressIndex(*_place(known)),
         )
 
     def _described(self, proposed: Proposed) -> DescribedTransaction:

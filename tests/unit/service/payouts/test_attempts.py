@@ -97,7 +97,7 @@ def test_wallets_that_know_the_plan_are_refused() -> None:
     """Money that is spent, locked, frozen, of another account, or planned to be left out, does not matter."""
     elsewhere = known("far", 9, subaddr_index=SubaddressIndex(1, 0))
     both = (*COMPLETE, elsewhere, known("ice", 9, frozen=True))
-    check_spendable(plan(), Seen(both, both))
+    check_spendable(plan(), Seen(both, both, ()))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_wallets_that_know_the_plan_are_refused() -> None:
 )
 def test_signer_who_lacks_an_output_signs(wrong: tuple[IncomingTransfer, ...]) -> None:
     """Both signers know every planned output, with its amount and key image, and can spend it."""
-    for seen in (Seen(wrong, COMPLETE), Seen(COMPLETE, wrong)):
+    for seen in (Seen(wrong, COMPLETE, ()), Seen(COMPLETE, wrong, ())):
         with pytest.raises(WalletNotReady):
             check_spendable(plan(), seen)
 
@@ -121,4 +121,4 @@ def test_signer_who_lacks_an_output_signs(wrong: tuple[IncomingTransfer, ...]) -
 def test_unplanned_money_is_swept_along() -> None:
     """A sweep would take all that the proposer can spend, so that has to be planned."""
     with pytest.raises(PlanOutdated, match="tx of late"):
-        check_spendable(plan(), Seen((*COMPLETE, known("late", 9)), COMPLETE))
+        check_spendable(plan(), Seen((*COMPLETE, known("late", 9)), COMPLETE, ()))
