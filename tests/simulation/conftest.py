@@ -5,7 +5,7 @@ import pytest
 import structlog
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def quiet() -> Iterator[None]:
     """Keep the service silent: thousands of worlds would write millions of lines."""
     before = structlog.get_config()

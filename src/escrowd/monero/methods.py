@@ -70,7 +70,8 @@ WALLET_METHODS: Final = {
         Method("get_balance", READS, 20),
         Method("incoming_transfers", READS, 60),
         Method("get_transfers", READS, 60),
-        Method("get_transfer_by_txid", READS, 30),
+        Method("freeze", CHANGES, 10),
+        Method("thaw", CHANGES, 10),
         Method("query_key", READS, 10),
         # multisig
         Method("is_multisig", READS, 10),

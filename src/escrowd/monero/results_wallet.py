@@ -225,10 +225,3 @@ class Transfers(msgspec.Struct, frozen=True):
     pending: tuple[Transfer, ...] = ()
     failed: tuple[Transfer, ...] = ()
     pool: tuple[Transfer, ...] = ()
-
-
-class FoundTransfer(msgspec.Struct, frozen=True):
-    """Answer of ``get_transfer_by_txid``: the first match, and all of them."""
-
-    transfer: Transfer
-    transfers: tuple[Transfer, ...] = ()

@@ -35,7 +35,6 @@ from escrowd.monero.results_wallet import (
     Attribute,
     Balance,
     CreatedAddresses,
-    FoundTransfer,
     Height,
     IncomingKind,
     IncomingTransfer,
@@ -216,15 +215,18 @@ class MoneroClient:
             params |= {"filter_by_height": True, "min_height": above_height}
         return await self._call("get_transfers", params, Transfers)
 
-    async def get_transfer_by_txid(self, txid: str, account_index: int = 0) -> FoundTransfer:
-        """Return what one transaction did to an account.
+    async def freeze(self, key_image: str) -> None:
+        """Leave an output out of everything that the wallet builds, until it is thawed. Stored with the wallet.
 
         Raises:
-            BadArgument: the wallet does not know the transaction, or it did nothing to this account.
+            Refused: the wallet has no output of this key image, or does not know it yet.
 
         """
-        params = {"txid": txid, "account_index": account_index}
-        return await self._call("get_transfer_by_txid", params, FoundTransfer)
+        await self._call("freeze", {"key_image": key_image}, Nothing)
+
+    async def thaw(self, key_image: str) -> None:
+        """Let a frozen output be spent again. Raises as :meth:`freeze`."""
+        await self._call("thaw", {"key_image": key_image}, Nothing)
 
     # --- multisig -----------------------------------------------------------------------------------------------------
 

@@ -10,12 +10,13 @@ from typing import Final
 
 from escrowd.domain.escrow.assess import Judgement, Ledger, judge
 from escrowd.domain.escrow.events import Event, FundingRefuted, FundingVerified, UnfundedVerified
-from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.facts import Escrow, HoldReason
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.money import format_piconero
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.payouts.plan import MOST_INPUTS, is_payable_to_several
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.results_daemon import KeyImageStatus
 from escrowd.monero.results_wallet import IncomingTransfer
@@ -62,7 +63,10 @@ class FundingCheck:
         if escrow.status is not Status.CONFIRMING or not escrow.is_confirmed_in_full:
             return ()
         difference = await self._lasting_difference(task, PAIRS, self._difference_with_two_wallets)
-        return (FundingRefuted(difference),) if difference else (FundingVerified(),)
+        if difference:
+            return (FundingRefuted(difference),)
+        too_many = await self._too_many_parts(task)
+        return (FundingRefuted(too_many, HoldReason.TOO_MANY_PARTS),) if too_many else (FundingVerified(),)
 
     async def verify_unfunded(self, task: Task) -> tuple[Event, ...]:
         """Let one wallet read the chain, and compare, before an escrow expires. Raises as :meth:`verify_funding`."""
@@ -126,6 +130,15 @@ class FundingCheck:
             if status is KeyImageStatus.SPENT_IN_CHAIN
         ]
         return f"the output of transaction {spent[0]} is spent already" if spent else ""
+
+    async def _too_many_parts(self, task: Task) -> str:
+        """Refuse a deposit that could not be paid to several receivers, before somebody relies on it."""
+        async with self._store.transaction() as tx:
+            ledger = await tx.ledgers.ledger(task.escrow.id)
+        counting = [each.output.amount for each in judge(task.escrow, ledger) if each.reason is None]
+        if is_payable_to_several(counting, task.escrow.terms.amount):
+            return ""
+        return f"the deposit came in {len(counting)} parts, and the largest {MOST_INPUTS} do not make up the amount"
 
 
 class WalletLook:

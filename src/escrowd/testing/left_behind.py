@@ -1,5 +1,6 @@
 """Which processes of a test session still run when none should."""
 
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -28,7 +29,19 @@ def left_behind() -> tuple[ProcessIdentity, ...]:
     return tuple(sorted(noted | children, key=lambda identity: identity.pid))
 
 
+def running_in(directory: Path) -> tuple[ProcessIdentity, ...]:
+    """Return those of them whose files are in this directory."""
+    return tuple(each for each in left_behind() if any(str(directory) in part for part in _command(each)))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _command(identity: ProcessIdentity) -> list[str]:
+    try:
+        return psutil.Process(identity.pid).cmdline()
+    except psutil.Error:
+        return []
 
 
 def _is_monero(process: psutil.Process) -> bool:

@@ -6,11 +6,13 @@ import pytest
 
 from escrowd.bootstrap.service import RunningService
 from escrowd.domain.address import MoneroAddress
-from escrowd.domain.escrow.events import Released
+from escrowd.domain.escrow.events import Refunded, Released
+from escrowd.domain.escrow.facts import HoldReason
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.networks import AddressKind, Network
 from escrowd.domain.outputs import WhyNot
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.payouts.plan import MOST_INPUTS
 from escrowd.service.orchestrator import EscrowView
 from tests.escrow_life import BUYER, VENDOR, XMR, EscrowLife, assert_paid_once
 from tests.lost_wallet import Found, gone
@@ -71,6 +73,21 @@ async def test_money_to_another_address_of_the_wallet_counts(life: EscrowLife, r
     }  # fmt: skip
     assert integrated.payment_id is not None
     assert integrated.payment_id.hex() in {each.output.payment_id for each in view.judgements}
+
+
+async def test_deposit_in_too_many_parts_is_taken_for_payable(life: EscrowLife) -> None:
+    """Of a deposit that no single transaction could divide nobody is told that it is there; it goes back in full."""
+    await life.create()
+    parts = MOST_INPUTS + 1
+    await life.lab.pay_many([(life.address, XMR // parts + 1)] * parts)
+    await life.lab.mine(10)
+    view = await life.until_status(Status.HELD)
+    assert view.escrow.hold is not None
+    assert view.escrow.hold.reason is HoldReason.TOO_MANY_PARTS
+    await life.say(Refunded(), Who.OPERATOR)
+    view = await life.until_paid(Status.REFUNDED)
+    assert_paid_once(view)
+    assert {each.to for one in view.payouts[0].transactions for each in one.outputs} == {BUYER}
 
 
 @pytest.mark.parametrize("role", [WalletRole.VENDOR, WalletRole.ARBITER])

@@ -8,6 +8,7 @@ from escrowd.monero.errors import (
     MultisigRefused,
     NotEnoughMoney,
     NoWalletOpen,
+    Refused,
     TransferRefused,
     WalletNotOpened,
 )
@@ -167,15 +168,18 @@ async def test_a_payment_is_seen_in_every_way(lab: RegtestLab, fresh: MoneroClie
     (output,) = await fresh.incoming_transfers()
     assert (output.amount, output.subaddr_index, output.spent) == (XMR, SubaddressIndex(0, 1), False)
     assert await fresh.incoming_transfers(IncomingKind.UNAVAILABLE) == ()
-    assert (await fresh.get_transfer_by_txid(txid)).transfer.amount == XMR
+    await fresh.freeze(output.key_image)
+    assert [each.frozen for each in await fresh.incoming_transfers()] == [True]
+    await fresh.thaw(output.key_image)
+    assert [each.frozen for each in await fresh.incoming_transfers()] == [False]
     await fresh.rescan_spent()
 
 
 async def test_an_unknown_transaction_is_a_wrong_argument(fresh: MoneroClient) -> None:
     """A transaction that the wallet never saw, and an id that is none, are refused."""
     for txid in (NOBODY, "rubbish"):
-        with pytest.raises(BadArgument):
-            await fresh.get_transfer_by_txid(txid)
+        with pytest.raises(Refused):
+            await fresh.freeze(txid)
         with pytest.raises(BadArgument):
             await fresh.get_tx_key(txid)
 

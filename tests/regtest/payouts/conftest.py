@@ -19,3 +19,11 @@ async def office(own_lab: RegtestLab, tmp_path_factory: pytest.TempPathFactory) 
     """Real wallets for all trades of the session."""
     async with Office.open(own_lab, tmp_path_factory.mktemp("payouts")) as office:
         yield office
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def rough(_nothing_left_behind: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    """Real wallets over a chain whose blocks may be taken back, and on which wallets may keep money."""
+    directory = tmp_path_factory.mktemp("rough")
+    async with RegtestLab.start() as lab, Office.open(lab, directory) as office:
+        yield office

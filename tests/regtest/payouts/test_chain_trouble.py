@@ -1,11 +1,6 @@
 """What the chain does to a payout that was signed, on a chain of its own: the same bytes again, or a call for help."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-import pytest_asyncio
 
 from escrowd.domain.escrow.events import Released
 from escrowd.domain.escrow.facts import HoldReason
@@ -13,16 +8,7 @@ from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import AttemptStep
 from escrowd.testing.funder import FUNDER_ADDRESS
-from escrowd.testing.lab import RegtestLab
 from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def rough(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
-    """Real wallets over a chain that nobody else counts on."""
-    directory: Path = tmp_path_factory.mktemp("rough")
-    async with RegtestLab.start() as lab, Office.open(lab, directory) as office:
-        yield office
 
 
 async def sent(trade: Trade) -> str:

@@ -6,7 +6,7 @@ import pytest
 from escrowd.testing import chain_cache
 from escrowd.testing.chain_cache import cache_directory, prepared_chain
 from escrowd.testing.lab import RegtestLab
-from escrowd.testing.left_behind import left_behind
+from escrowd.testing.left_behind import running_in
 
 COMPLETE = ["data.mdb", "funder", "funder.keys"]
 
@@ -49,15 +49,16 @@ async def test_two_sessions_make_one_chain(lab: RegtestLab, empty_cache: Path) -
 
 async def test_making_that_breaks_off_leaves_nothing(lab: RegtestLab, empty_cache: Path) -> None:
     """A chain whose making broke off is not in the cache, and its processes are gone."""
-    before = left_behind()
     begun = asyncio.Event()
     making = asyncio.create_task(prepared_chain(lab.connections, lambda _: begun.set()))
     await begun.wait()
+    while not running_in(empty_cache):
+        await asyncio.sleep(0.01)
     making.cancel()
     with pytest.raises(asyncio.CancelledError):
         await making
     assert chains_in(empty_cache) == []
-    assert left_behind() == before
+    assert running_in(empty_cache) == ()
 
 
 def test_cache_is_where_the_user_keeps_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

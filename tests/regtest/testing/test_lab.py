@@ -7,7 +7,7 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.results_wallet import IncomingKind
 from escrowd.testing.funder import FUNDER_FILE, FUNDER_PASSWORD
 from escrowd.testing.lab import RegtestLab
-from escrowd.testing.left_behind import left_behind
+from escrowd.testing.left_behind import left_behind, running_in
 from escrowd.wallets.errors import AlreadyInUse
 from escrowd.wallets.running import ProcessIdentity
 
@@ -80,12 +80,11 @@ async def test_daemon_publishes_when_asked() -> None:
 
 async def test_nothing_stays() -> None:
     """A lab that closes leaves no process and no file."""
-    before = left_behind()
     async with RegtestLab.start() as lab:
         await lab.start_wallet_process()
         directory = lab.directory
-        assert len(left_behind()) == len(before) + 2
-    assert left_behind() == before
+        assert len(running_in(directory)) == 2
+    assert running_in(directory) == ()
     assert not directory.exists()
 
 
@@ -101,11 +100,10 @@ async def test_failing_closer_stops_no_other(tmp_path: Path) -> None:
             await lab.daemon_process.kill()
             raise ZeroDivisionError
 
-    before, directories = left_behind(), list[Path]()
+    directories = list[Path]()
     with pytest.raises(ZeroDivisionError):
         await fail()
-    assert left_behind() == before
-    assert [directory.exists() for directory in directories] == [False]
+    assert [(directory.exists(), running_in(directory)) for directory in directories] == [(False, ())]
 
 
 async def test_kept_lab_goes_on(tmp_path: Path) -> None:

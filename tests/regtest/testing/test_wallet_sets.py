@@ -59,7 +59,8 @@ async def test_wallet_without_its_cache_sees_a_deposit(lab: RegtestLab, wallet_d
         assert await checked_address(client) == wallet_set.address
         assert (await client.query_key(KeyKind.VIEW_KEY)).reveal() == wallet_set.secret_view_key
         await client.refresh()
-        return (await client.get_transfer_by_txid(txid)).transfer.amount
+        (found,) = [each for each in (await client.get_transfers()).incoming if each.txid == txid]
+        return found.amount
 
     assert await asyncio.gather(*map(amount_seen_by, WalletRole)) == [2 * XMR] * 3
 

@@ -57,9 +57,10 @@ class FundingVerified:
 
 @dataclass(frozen=True, slots=True)
 class FundingRefuted:
-    """A real wallet sees another deposit than the watcher; ``details`` says in what they differ."""
+    """A real wallet sees another deposit than the watcher, or one that could not be paid out; ``details`` says how."""
 
     details: str
+    reason: HoldReason = HoldReason.WALLET_DISAGREES
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ class HoldReason(StrEnum):
 
     #: A real wallet and the chain's watcher see different money.
     WALLET_DISAGREES = "wallet_disagrees"
+    #: The deposit came in more parts than one transaction could pay to several receivers.
+    TOO_MANY_PARTS = "too_many_parts"
     #: The deposit was spent by a transaction that is not ours.
     SPENT_OUTSIDE = "spent_outside"
     #: The deposit vanished from the chain after the vendor had delivered or somebody had disputed.

@@ -285,8 +285,8 @@ def _hold(noted: Escrow, status: Status, event: Event) -> Hold | None:
 
 def _why_held(event: Event) -> tuple[HoldReason, str]:
     match event:
-        case FundingRefuted(details):
-            return HoldReason.WALLET_DISAGREES, details
+        case FundingRefuted(details, reason):
+            return reason, details
         case SpentOutside(txid):
             return HoldReason.SPENT_OUTSIDE, f"transaction {txid} spends the deposit and is not ours"
         case PayoutFailed(reason, details):

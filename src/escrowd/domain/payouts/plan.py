@@ -1,7 +1,8 @@
 """Who gets what out of a payout, to the piconero. Pure.
 
-All of an account is paid out at once, so the sums leave nothing open: what the receivers get and what the network
-takes is what there was. First each side's part is found without the network fee. Then that is taken from who bears it:
+All of an account is paid out at once, as far as one transaction holds it, so the sums leave nothing open: what the
+receivers get and what the network takes is what there was. First each side's part is found without the network fee.
+Then that is taken from who bears it:
 
 * release: the vendor;
 * refund and return: the buyer;
@@ -10,14 +11,18 @@ takes is what there was. First each side's part is found without the network fee
 The fee of the operator is a part of what the vendor's side gets and bears no network fee itself.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from escrowd.domain.errors import EscrowdError, Fault
 from escrowd.domain.escrow.terms import LEAST_RETURN, Terms
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.records import PaidOutput, PayoutKind
+
+#: Inputs of a transaction with several receivers: wallet2 begins another one at 146 (``TX_WEIGHT_TARGET``), which up to
+#: 0.18.0 fails where the amounts are exact (``create_transactions_2`` then counts an input for the fee alone).
+MOST_INPUTS: Final = 120
 
 
 class Uneconomic(EscrowdError):
@@ -53,6 +58,8 @@ class PayoutPlan:
     left_out: tuple[ReceivedOutput, ...] = ()
     #: The largest amount that is worth less than its own fee, in piconero.
     dust: int = 0
+    #: What was set aside for the network and not needed, in piconero: a part of what is left out.
+    spared: int = 0
 
     @property
     def residue(self) -> int:
@@ -77,11 +84,15 @@ class PayoutPlan:
     def outputs(self, network_fee: int) -> tuple[PaidOutput, ...]:
         """Return what each receiver gets if the network takes so much. The sums are exact.
 
+        What was spared is borne as the network fee is.
+
         Raises:
             Uneconomic: somebody would get nothing.
 
         """
-        shares = _shares(network_fee, [each.gross if each.bears_network_fee else 0 for each in self.receivers])
+        shares = _shares(
+            network_fee + self.spared, [each.gross if each.bears_network_fee else 0 for each in self.receivers]
+        )
         outputs = tuple(
             PaidOutput(each.address, each.gross - share) for each, share in zip(self.receivers, shares, strict=True)
         )
@@ -103,6 +114,16 @@ class PayoutPlan:
         left_out = [each for each in everything if each.key not in keys]
         return _planned(self.terms, self.kind, self.vendor_share, inputs, left_out, self.dust)
 
+    def sparing(self, keys: Collection[str]) -> "PayoutPlan":
+        """Return the plan that spends only these of its outputs, and leaves the parts of the receivers as they are.
+
+        Who bears the network fee bears what is spared, too.
+        """
+        inputs = tuple(each for each in self.inputs if each.key in keys)
+        spared = tuple(each for each in self.inputs if each.key not in keys)
+        amount = sum(each.amount for each in spared)
+        return replace(self, inputs=inputs, left_out=(*self.left_out, *spared), spared=amount)
+
 
 def plan_payout(
     terms: Terms, kind: PayoutKind, vendor_share: int, spendable: Sequence[ReceivedOutput], dust: int = 0
@@ -110,7 +131,8 @@ def plan_payout(
     """Plan a payout of these outputs, all of one account.
 
     ``vendor_share`` is what was decided for the vendor's side, before any fee; the rest is the buyer's. Outputs of up
-    to ``dust`` piconero are left out: they are worth less than they cost.
+    to ``dust`` piconero are left out: they are worth less than they cost. So are the smallest ones where there are more
+    than one transaction to several receivers holds; they are the buyer's, and go back by themselves.
 
     Raises:
         NotAllThere: the outputs are worth less than the vendor's side is to get.
@@ -121,6 +143,11 @@ def plan_payout(
     if not inputs:
         raise Uneconomic("there is nothing that is worth the fee of spending it")
     return _planned(terms, kind, vendor_share, inputs, [each for each in spendable if each.amount <= dust], dust)
+
+
+def is_payable_to_several(amounts: Iterable[int], amount: int) -> bool:
+    """Whether one transaction holds enough outputs of these amounts to pay so much, however it is divided."""
+    return sum(sorted(amounts, reverse=True)[:MOST_INPUTS]) >= amount
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -145,6 +172,10 @@ def _planned(
     is_little = lost <= vendor_share // _LARGEST_LOSS_DIVISOR
     share = total if is_little and total < vendor_share <= total + lost else vendor_share
     receivers = _merged(_parts(terms, kind, share, total))
+    if len(receivers) > 1 and len(inputs) > MOST_INPUTS:
+        largest = sorted(inputs, key=lambda each: each.amount, reverse=True)
+        left_out = [*left_out, *largest[MOST_INPUTS:]]
+        return _planned(terms, kind, vendor_share, largest[:MOST_INPUTS], left_out, dust)
     return PayoutPlan(terms, kind, vendor_share, inputs[0].account, tuple(inputs), receivers, tuple(left_out), dust)
 
 

@@ -21,8 +21,9 @@ from escrowd.service.payouts.errors import ProposalRefused
 
 #: No payout is cut into more transactions than this.
 MOST_TRANSACTIONS: Final = 32
-#: Change is at most the fee divided by this: what was set aside for the network and not asked for.
-LARGEST_CHANGE_DIVISOR: Final = 2
+#: What was set aside for the network and not asked for, be it change or outputs that are not spent, is at most the fee
+#: divided by this.
+LARGEST_REST_DIVISOR: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,9 @@ def _about_receivers(described: Sequence[DescribedTransaction], plan: PayoutPlan
     fee = sum(one.fee for one in described)
     change = sum(one.change_amount for one in described)
     # A sweep leaves none. Exact amounts for several receivers can leave what the network did not ask for.
-    if change > (fee // LARGEST_CHANGE_DIVISOR if len(plan.receivers) > 1 else 0):
-        yield f"{change} piconero of change would stay behind"
+    rest = change + plan.spared
+    if rest > (fee // LARGEST_REST_DIVISOR if len(plan.receivers) > 1 else 0):
+        yield f"{rest} piconero of what is set aside for the network would stay behind"
     paid: Counter[str] = Counter()
     for one in described:
         for each in one.recipients:

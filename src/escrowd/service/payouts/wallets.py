@@ -6,8 +6,11 @@ So each of these steps stores the wallets before it returns what came of it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+import msgspec
 
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.plan import PayoutPlan
@@ -17,13 +20,11 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.errors import NotEnoughMoney, TransferRefused
 from escrowd.monero.results_signing import DescribedTransaction, Priority
 from escrowd.monero.results_wallet import IncomingTransfer, Recipient
+from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
-from escrowd.service.payouts.errors import PlanOutdated, TooManyInputs, WalletNotReady
+from escrowd.service.payouts.errors import PlanOutdated, WalletNotReady
 from escrowd.service.ports import Lease
 from escrowd.service.reading import as_received, found_in, is_primary
-
-#: Inputs of one transaction with several receivers. wallet2 was seen to put 146 into one that pays a single receiver.
-MOST_INPUTS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Signers:
         self._lease = lease
         self._height = height
         self._proposer, self._cosigner = (lease.wallet(role) for role in pair)
+        self._seen = Seen((), (), ())
 
     async def export(self) -> tuple[Secret, Secret]:
         """Let both read the chain, make fresh nonces, and be stored.
@@ -104,10 +106,11 @@ class Signers:
             raise WalletNotReady("the proposer's wallet still needs data of a co-signer after an import")
         accounts = {account, *(each.account_index for each in balance.per_subaddress)}
         by_proposer, by_cosigner = await asyncio.gather(
-            found_in(self._proposer, accounts), found_in(self._cosigner, accounts)
+            _thawed(self._proposer, accounts), _thawed(self._cosigner, accounts)
         )
         elsewhere = await as_received(self._proposer, (each for each in by_proposer if not is_primary(each)))
-        return Seen(by_proposer, by_cosigner, elsewhere)
+        self._seen = Seen(by_proposer, by_cosigner, elsewhere)
+        return self._seen
 
     async def sweep(self, plan: PayoutPlan) -> Proposal:
         """Build transactions that pay all of the account to the one receiver. Raises WalletNotReady."""
@@ -122,28 +125,20 @@ class Signers:
         )
 
     async def transfer(self, plan: PayoutPlan, outputs: Sequence[PaidOutput]) -> Proposal | None:
-        """Build one transaction that pays each receiver its amount.
+        """Build one transaction that pays each receiver its amount, out of what is planned and nothing else.
 
         ``None``: the amounts leave too little for the network.
-
-        Raises:
-            TooManyInputs: one transaction does not hold all that is to be paid out.
-
         """
-        if len(plan.inputs) > MOST_INPUTS:
-            raise TooManyInputs(
-                f"{len(plan.inputs)} outputs cannot be paid to {len(outputs)} receivers in one transaction, which "
-                f"holds {MOST_INPUTS}: refund or release them to one side"
-            )
-        try:
-            built = await self._proposer.transfer(
-                [Recipient(each.to, each.amount) for each in outputs],
-                account_index=plan.account,
-                subaddr_indices=plan.address_indices,
-                priority=Priority.NORMAL,
-            )
-        except (TransferRefused, NotEnoughMoney):
-            return None
+        async with self._only_planned(plan):
+            try:
+                built = await self._proposer.transfer(
+                    [Recipient(each.to, each.amount) for each in outputs],
+                    account_index=plan.account,
+                    subaddr_indices=plan.address_indices,
+                    priority=Priority.NORMAL,
+                )
+            except (TransferRefused, NotEnoughMoney):
+                return None
         return Proposal(built.multisig_txset, (built.fee,), (built.spent_key_images.key_images,))
 
     async def keep_proposal(self) -> None:
@@ -171,6 +166,27 @@ class Signers:
         """Return the escrow's own address, as the co-signer knows it."""
         return await self._cosigner.get_address()
 
+    @asynccontextmanager
+    async def _only_planned(self, plan: PayoutPlan) -> AsyncIterator[None]:
+        """Keep the proposer's wallet, which picks its inputs as it likes, from what the plan leaves out.
+
+        It leaves dust out by itself.
+        """
+        keys = frozenset(plan.keys)
+        others = [
+            each
+            for each in _spendable(self._seen.by_proposer, plan.account)
+            if each.pubkey not in keys and each.amount > plan.dust
+        ]
+        for each in others:
+            await self._proposer.freeze(each.key_image)
+        try:
+            yield
+        finally:
+            # Where this does not come about, the next attempt thaws what it finds.
+            for each in others:
+                await self._proposer.thaw(each.key_image)
+
 
 def check_spendable(plan: PayoutPlan, seen: Seen) -> None:
     """Make sure that both wallets know exactly what was planned.
@@ -195,6 +211,15 @@ def check_spendable(plan: PayoutPlan, seen: Seen) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _thawed(wallet: MoneroClient, accounts: Iterable[int]) -> tuple[IncomingTransfer, ...]:
+    """Return the outputs of these accounts, and thaw what an interrupted attempt has left frozen."""
+    found = await found_in(wallet, accounts)
+    for each in found:
+        if each.frozen:
+            await wallet.thaw(each.key_image)
+    return tuple(msgspec.structs.replace(each, frozen=False) for each in found)
 
 
 def _spendable(known: Sequence[IncomingTransfer], account: int) -> list[IncomingTransfer]:

@@ -106,7 +106,7 @@ class Builder:
         raise NotEnoughMoney("transfer", -17, "not enough money")
 
     def _usable(self, account: int, priority: int) -> list[Known]:
-        """Return what it may spend: unlocked, worth its fee, and with the co-signers' data.
+        """Return what it may spend: unlocked, not frozen, worth its fee, and with the co-signers' data.
 
         The rest it passes over in silence.
         """
@@ -114,7 +114,10 @@ class Builder:
         return [
             each
             for each in self._wallet.unspent(account)
-            if each.imported and self._wallet.is_unlocked(each, self._now) and _amount(each) >= dust
+            if each.imported
+            and each.key_image not in self._wallet.frozen
+            and self._wallet.is_unlocked(each, self._now)
+            and _amount(each) >= dust
         ]
 
     def _swept(self, batch: Sequence[Known], address: str, priority: int) -> Proposed | None:

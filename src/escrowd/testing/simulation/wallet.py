@@ -51,6 +51,8 @@ class SimulatedWallet:
     sent: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
     exports: int = 0
+    #: Key images of what it leaves out of all that it builds.
+    frozen: frozenset[str] = frozenset()
 
     def copy(self) -> "SimulatedWallet":
         """Return a wallet that knows the same now, and shares nothing."""
@@ -64,6 +66,7 @@ class SimulatedWallet:
             dict(self.sent),
             dict(self.attributes),
             self.exports,
+            self.frozen,
         )
 
     # --- the chain ----------------------------------------------------------------------------------------------------

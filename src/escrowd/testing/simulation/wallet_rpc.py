@@ -165,6 +165,16 @@ class WalletRpc:
         """List what came with each transaction."""
         return Transfers(tuple(self._transfer(each) for each in self._open.known))
 
+    def freeze(self, params: Params) -> Nothing:
+        """Leave an output out of what is built."""
+        self._open.frozen |= {str(params["key_image"])}
+        return Nothing()
+
+    def thaw(self, params: Params) -> Nothing:
+        """Let a frozen output be spent again."""
+        self._open.frozen -= {str(params["key_image"])}
+        return Nothing()
+
     # --- multisig -----------------------------------------------------------------------------------------------------
 
     def is_multisig(self, _params: Params) -> MultisigStatus:
@@ -306,7 +316,7 @@ class WalletRpc:
             subaddr_index=SubaddressIndex(*_place(known)),
             key_image=known.key_image,
             block_height=mined.height,
-            frozen=False,
+            frozen=known.key_image in self._open.frozen,
             unlocked=self._open.is_unlocked(known, self._around.now()),
             pubkey=known.key,
         )

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from escrowd.domain.escrow.terms import BASIS_POINTS, LEAST_RETURN, FeeRule, Terms
 from escrowd.domain.networks import Network
 from escrowd.domain.outputs import ReceivedOutput
-from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
+from escrowd.domain.payouts.plan import (
+    MOST_INPUTS,
+    NotAllThere,
+    PayoutPlan,
+    Uneconomic,
+    is_payable_to_several,
+    plan_payout,
+)
 from escrowd.domain.payouts.records import PaidOutput, PayoutKind
 
 AMOUNT = 10**12
@@ -131,6 +138,34 @@ def test_dust_is_left_out_and_told() -> None:
     """What is worth less than its own fee stays behind, and is told as the residue."""
     plan = plan_payout(TERMS, PayoutKind.REFUND, 0, outputs(AMOUNT, 10, 11), dust=10)
     assert ([each.amount for each in plan.inputs], plan.residue, plan.total) == ([AMOUNT, 11], 10, AMOUNT + 11)
+
+
+def test_many_small_outputs_do_not_fit_into_a_payout_to_several() -> None:
+    """The largest outputs are paid out, as many as a transaction holds; the rest stays the buyer's. A sweep takes all."""
+    pieces = outputs(*[FEE + number for number in range(MOST_INPUTS)], AMOUNT)
+    several = plan_payout(WITH_FEE, PayoutKind.RELEASE, AMOUNT, pieces)
+    assert {each.key for each in several.inputs} == {f"key {number}" for number in range(1, MOST_INPUTS + 1)}
+    assert [each.key for each in several.left_out] == ["key 0"]
+    assert paid(several)[VENDOR] == AMOUNT - AMOUNT // 40 - FEE
+    assert sum(paid(several).values()) == several.total - FEE
+    assert len(plan_payout(TERMS, PayoutKind.REFUND, 0, pieces).inputs) == len(pieces)
+
+
+def test_deposit_in_too_many_parts_is_payable() -> None:
+    """A deposit is payable to several where the outputs that one transaction holds make up the amount."""
+    assert is_payable_to_several([1] * 1000 + [AMOUNT], AMOUNT)
+    assert is_payable_to_several([10] * MOST_INPUTS, 10 * MOST_INPUTS)
+    assert not is_payable_to_several([10] * 1000, 10 * MOST_INPUTS + 1)
+
+
+def test_spared_outputs_change_who_gets_what() -> None:
+    """What is set aside for the network and not spent is borne as its fee is, and nobody else's part changes."""
+    plan = plan_payout(WITH_FEE, PayoutKind.RELEASE, AMOUNT, outputs(AMOUNT // 2, AMOUNT // 2, FEE, 10 * FEE))
+    spared = plan.sparing({"key 0", "key 1", "key 3"})
+    assert (spared.spared, spared.residue, spared.total) == (FEE, FEE, AMOUNT + 10 * FEE)
+    assert spared.receivers == plan.receivers
+    assert paid(spared, 3 * FEE) == paid(plan, 4 * FEE)
+    assert sum(paid(spared, 3 * FEE).values()) == spared.total - 3 * FEE
 
 
 def test_nothing_but_dust_is_not_paid_out() -> None:

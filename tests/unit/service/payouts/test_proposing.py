@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from escrowd.domain.escrow.terms import Terms
+from escrowd.domain.escrow.terms import FeeRule, Terms
 from escrowd.domain.networks import Network
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.fees import FeeRate
@@ -112,6 +112,35 @@ async def test_proposal_with_old_nonces_is_built() -> None:
         built = [number for number, each in enumerate(used) if each.startswith("built")]
         for first, second in pairwise(built):
             assert used[first:second].count("exported") == used[first:second].count("imported") == 1
+
+
+class PickySigners(StubSigners):
+    """Leaves a small output out, whatever the plan, as long as there are two."""
+
+    async def transfer(self, plan: PayoutPlan, outputs: Sequence[PaidOutput]) -> Proposal | None:
+        proposal = await super().transfer(plan, outputs)
+        left = {each.key: each.amount for each in plan.inputs}
+        small = [key for key in left if left[key] < ASKED // 2]
+        if proposal is None or len(small) < 2:
+            return proposal
+        spent = [image_of(key) for key in plan.keys if key != small[0]]
+        return Proposal(proposal.txset, proposal.fees, (tuple(spent),))
+
+
+async def test_wallet_that_leaves_something_out_each_time_ends_the_payout() -> None:
+    """Where no plan fits what the wallet spends, the small output that it leaves out is spared, at the fee's cost."""
+    terms = Terms(Network.REGTEST, XMR, "to the buyer", "to the vendor", FeeRule(100, "to the operator"))
+    amounts = [XMR - 10, *(ASKED // 4 + number for number in range(7))]
+    outputs = [ReceivedOutput(f"tx {number}", 0, f"key {number}", amount) for number, amount in enumerate(amounts)]
+    plan = plan_payout(terms, PayoutKind.RELEASE, XMR, outputs)
+    stub = PickySigners(plan, at_least(ASKED))
+    images = {image_of(key): key for key in plan.keys}
+    proposal, carried_out = await propose_to_several(
+        cast("Signers", stub), plan, RATE, {key: image for image, key in images.items()}, lambda: None
+    )
+    assert [images[image] for image in proposal.key_images[0]] == list(carried_out.keys)
+    assert carried_out.receivers == plan.receivers
+    assert 0 < carried_out.spared < ASKED
 
 
 async def test_impossible_build_is_tried_for_ever() -> None:

@@ -84,10 +84,11 @@ def honest(plan: PayoutPlan, change: int = 0, batches: int = 1, *, sources: bool
     return Proposed(tuple(described), images, plan)
 
 
-def split(change: int = 0, *, sources: bool = False) -> Proposed:
-    """Return an honest split among three receivers, out of two outputs."""
-    plan = plan_payout(TERMS, PayoutKind.SPLIT, 3 * XMR // 4, outputs(XMR // 2, XMR // 2))
-    return honest(plan, change, sources=sources)
+def split(change: int = 0, *, spared: int = 0, sources: bool = False) -> Proposed:
+    """Return an honest split among three receivers, out of two outputs; a third one may be spared."""
+    there = outputs(XMR // 2, XMR // 2, *([spared] if spared else []))
+    plan = plan_payout(TERMS, PayoutKind.SPLIT, 3 * XMR // 4, there)
+    return honest(plan.sparing(plan.keys[:2]), change, sources=sources)
 
 
 def release(batches: int = 1, *, sources: bool = False) -> Proposed:
@@ -365,7 +366,7 @@ def test_sweep_leaves_change() -> None:
     proposed = release()
     (one,) = proposed.described
     kept = msgspec.structs.replace(with_change(10, ESCROW)(one), dummy_outputs=0)
-    with pytest.raises(ProposalRefused, match="10 piconero of change would stay behind"):
+    with pytest.raises(ProposalRefused, match=r"10 piconero .* would stay behind"):
         replace(proposed, described=(kept,)).judge()
 
 
@@ -375,6 +376,15 @@ def test_change_is_as_large_as_the_fee() -> None:
     split(change=most).judge()
     with pytest.raises(ProposalRefused, match="would stay behind"):
         split(change=most + 1).judge()
+
+
+def test_spared_output_is_larger_than_half_the_fee() -> None:
+    """An output that a wallet leaves out of a payout to several is worth at most half of the fee, with the change."""
+    most = RATE.asked(2, 3) // 2
+    for spared, change in [(most, 0), (most - 7, 7)]:
+        split(change, spared=spared).judge()
+        with pytest.raises(ProposalRefused, match="would stay behind"):
+            split(change, spared=spared + 1).judge()
 
 
 def test_fee_above_twice_our_estimate_is_paid() -> None:
