@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests of one file stay together; the files are shared out among so many processes, each with chains of its own.
+WORKERS ?= 2
 INSTALLED := .venv/.installed
 
 .PHONY: help setup postgresql demo test test-faults check unit bench docs lock clean
@@ -21,7 +23,7 @@ demo: setup ## four whole escrows, on a private regtest chain
 	@$(BIN)/escrowd demo
 
 test: check postgresql ## lint, types, imports, and the tests on the real engine
-	$(BIN)/python -m pytest --ignore=tests/faults/matrix
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/faults/matrix
 
 check: setup ## lint, strict types, import contracts and the shape of the tree
 	@scripts/check

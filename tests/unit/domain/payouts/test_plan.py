@@ -141,7 +141,7 @@ def test_dust_is_left_out_and_told() -> None:
 
 
 def test_many_small_outputs_do_not_fit_into_a_payout_to_several() -> None:
-    """The largest outputs are paid out, as many as a transaction holds; the rest stays the buyer's. A sweep takes all."""
+    """The largest outputs are paid out, as many as fit; the rest stays the buyer's. A sweep takes all."""
     pieces = outputs(*[FEE + number for number in range(MOST_INPUTS)], AMOUNT)
     several = plan_payout(WITH_FEE, PayoutKind.RELEASE, AMOUNT, pieces)
     assert {each.key for each in several.inputs} == {f"key {number}" for number in range(1, MOST_INPUTS + 1)}
