@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import cast
 
 import pytest
+from typing_extensions import override
 
 from escrowd.domain.escrow.terms import FeeRule, Terms
 from escrowd.domain.networks import Network
@@ -117,6 +118,7 @@ async def test_proposal_with_old_nonces_is_built() -> None:
 class PickySigners(StubSigners):
     """Leaves a small output out, whatever the plan, as long as there are two."""
 
+    @override
     async def transfer(self, plan: PayoutPlan, outputs: Sequence[PaidOutput]) -> Proposal | None:
         proposal = await super().transfer(plan, outputs)
         left = {each.key: each.amount for each in plan.inputs}
@@ -129,7 +131,7 @@ class PickySigners(StubSigners):
 
 async def test_wallet_that_leaves_something_out_each_time_ends_the_payout() -> None:
     """Where no plan fits what the wallet spends, the small output that it leaves out is spared, at the fee's cost."""
-    terms = Terms(Network.REGTEST, XMR, "to the buyer", "to the vendor", FeeRule(100, "to the operator"))
+    terms = Terms(Network.REGTEST, XMR, "to the buyer", "to the vendor", fee=FeeRule(100, "to the operator"))
     amounts = [XMR - 10, *(ASKED // 4 + number for number in range(7))]
     outputs = [ReceivedOutput(f"tx {number}", 0, f"key {number}", amount) for number, amount in enumerate(amounts)]
     plan = plan_payout(terms, PayoutKind.RELEASE, XMR, outputs)
