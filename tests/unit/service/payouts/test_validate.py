@@ -370,21 +370,13 @@ def test_sweep_leaves_change() -> None:
         replace(proposed, described=(kept,)).judge()
 
 
-def test_change_is_as_large_as_the_fee() -> None:
-    """Change is at most half of the fee, to the piconero."""
-    most = RATE.asked(2, 3) // 2
-    split(change=most).judge()
+@pytest.mark.parametrize("spared", [0, 7, RATE.asked(2, 3) // 2])
+def test_change_and_spared_output_are_as_large_as_the_fee(spared: int) -> None:
+    """Change and an output that is left out of a payout to several make half of the fee at most, to the piconero."""
+    most = RATE.asked(2, 3) // 2 - spared
+    split(most, spared=spared).judge()
     with pytest.raises(ProposalRefused, match="would stay behind"):
-        split(change=most + 1).judge()
-
-
-def test_spared_output_is_larger_than_half_the_fee() -> None:
-    """An output that a wallet leaves out of a payout to several is worth at most half of the fee, with the change."""
-    most = RATE.asked(2, 3) // 2
-    for spared, change in [(most, 0), (most - 7, 7)]:
-        split(change, spared=spared).judge()
-        with pytest.raises(ProposalRefused, match="would stay behind"):
-            split(change, spared=spared + 1).judge()
+        split(most + 1, spared=spared).judge()
 
 
 def test_fee_above_twice_our_estimate_is_paid() -> None:
