@@ -2,13 +2,16 @@
 
 import asyncio
 
-from escrowd.domain.escrow.events import Released
+from escrowd.domain.escrow.events import Released, Resumed
 from escrowd.domain.escrow.facts import HoldReason
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
-from escrowd.domain.payouts.records import AttemptStep
+from escrowd.domain.payouts.records import AttemptStep, PayoutStatus
 from escrowd.testing.funder import FUNDER_ADDRESS
 from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
+
+#: Blocks with outputs for rings.
+ROUNDS = 12
 
 
 async def sent(trade: Trade) -> str:
@@ -55,6 +58,44 @@ async def test_reorganised_payout_is_built_anew(rough: Office) -> None:
         await trade.advance()
         assert (await trade.finish()).status is Status.COMPLETED
         await assert_paid_once(trade, txid)
+
+
+async def outputs_for_rings(rough: Office) -> list[str]:
+    """Fill blocks with outputs that go into rings, for which miners' are too young. Return their transactions."""
+    txids: set[str] = set()
+    for _ in range(ROUNDS):
+        txids |= set(await rough.lab.pay_many([(FUNDER_ADDRESS, AMOUNT // 100)] * 15))
+        await rough.lab.mine(1)
+    await rough.lab.mine(10)
+    return list(txids)
+
+
+async def test_rings_that_a_deep_reorganisation_broke_lock_the_money_up(rough: Office) -> None:
+    """What the daemon takes no more can be replaced by an operator's order, and spends the same output."""
+    async with rough.trade(3) as trade:
+        assert (await trade.fund()).status is Status.FUNDED
+        young = await outputs_for_rings(rough)
+        await trade.say(Released(), Who.BUYER)
+        assert (await trade.advance()).status is Status.PAYING
+        (lost,) = (await trade.payouts())[0].transactions
+        await lose(trade, lost.txid, ROUNDS + 10)
+        await rough.daemon.flush_txpool(young)
+        await rough.lab.mine(ROUNDS + 12)
+        assert (await trade.advance()).status is Status.HELD
+        await trade.say(Resumed(), Who.OPERATOR)
+        assert (await trade.advance()).status is Status.HELD
+
+        await trade.say(Released(), Who.OPERATOR)
+        assert (await trade.advance()).status is Status.PAYING
+        assert (await trade.finish()).status is Status.COMPLETED
+        first, second = await trade.payouts()
+        assert (first.status, second.status) == (PayoutStatus.ABANDONED, PayoutStatus.CONFIRMED)
+        (one,) = second.transactions
+        assert one.txid != lost.txid
+        assert one.key_images == lost.key_images
+        assert await rough.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
+        assert await rough.transactions([lost.txid]) == ()
+        assert await trade.money_left() == []
 
 
 async def swept_outside(trade: Trade) -> str:

@@ -69,6 +69,13 @@ class _Work:
     payout: Payout
     attempts: tuple[Attempt, ...]
     ledger: Ledger
+    #: Attempts at orders that this one replaces.
+    replaced: tuple[Attempt, ...] = ()
+
+    @property
+    def to_be_excluded(self) -> tuple[frozenset[str], ...]:
+        """What could still be mined besides. New transactions spend a part of each, so that one is mined at most."""
+        return to_be_excluded((*self.replaced, *self.attempts), self.ledger)
 
 
 class PayoutDesk:
@@ -170,12 +177,18 @@ class PayoutDesk:
             await tx.hold_claim(task.claim)
             present = await tx.payouts.of_order(task.escrow.id, version)
             ledger = await tx.ledgers.ledger(task.escrow.id)
-            for payout in await tx.payouts.all_of(task.escrow.id):
-                if not payout.status.is_open or (present is not None and payout.id == present.id):
-                    continue
-                sent = signed(await tx.payouts.attempts(payout.id))
-                if sent is not None and not all(is_impossible(one, ledger) for one in sent.transactions):
-                    raise NotReplaceable(f"payout {payout.id} is signed and may still be mined: it cannot be replaced")
+            older = [
+                (payout, signed(await tx.payouts.attempts(payout.id)))
+                for payout in await tx.payouts.all_of(task.escrow.id)
+                if payout.status.is_open and (present is None or payout.id != present.id)
+            ]
+        for payout, sent in older:
+            is_alive = sent is not None and not all(is_impossible(one, ledger) for one in sent.transactions)
+            if sent is not None and is_alive and await self._sending.is_taken(task.escrow.id, sent, task.claim):
+                raise NotReplaceable(f"payout {payout.id} is signed and may still be mined: it cannot be replaced")
+            log.warning("payout.replaced", escrow=task.escrow.id, payout=payout.id, order=version)
+            async with self._store.transaction() as tx:
+                await tx.hold_claim(task.claim)
                 await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))
 
     async def _abandon_refused(self, task: Task, payout: Payout, error: NothingLeft | NotSubmitted) -> None:
@@ -255,7 +268,8 @@ class PayoutDesk:
             if left is not None:
                 await tx.payouts.save_attempt(replace(left, step=AttemptStep.DISCARDED))
                 attempts = await tx.payouts.attempts(payout.id)
-            return _Work(task, payout, attempts, await tx.ledgers.ledger(payout.escrow))
+            replaced = await _replaced(tx, payout)
+            return _Work(task, payout, attempts, await tx.ledgers.ledger(payout.escrow), replaced)
 
     async def _sign_as_planned(self, work: _Work) -> _Work:
         for _ in range(MOST_PLANS - 1):
@@ -274,7 +288,7 @@ class PayoutDesk:
             work.task.claim.check()
             attempt = attempt_of(work.payout.id, len(work.attempts) + 1, pair)
             journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer)
-            bounds = Bounds(rate, to_be_excluded(work.attempts, work.ledger))
+            bounds = Bounds(rate, work.to_be_excluded)
             attempt = await sign_payout(Signers(lease, pair, work.ledger.chain_height), plan, attempt, bounds, journal)
             attempt = await self._sending.submit(attempt, lease.wallet(attempt.cosigner), work.task.claim)
         # Its steps have been stored with what is paid, so that is read anew.
@@ -319,6 +333,18 @@ class PayoutDesk:
 
 #: An order on late money has the version of its effect; each further payout for it so many versions more.
 _AGAIN: Final = 10**6
+
+
+async def _replaced(tx: Transaction, payout: Payout) -> tuple[Attempt, ...]:
+    """Return the attempts at abandoned orders on the same money. A return takes what there is: it replaces none."""
+    if payout.kind is PayoutKind.RETURN:
+        return ()
+    others = [
+        each
+        for each in await tx.payouts.all_of(payout.escrow)
+        if each.status is PayoutStatus.ABANDONED and each.kind is not PayoutKind.RETURN
+    ]
+    return tuple([one for each in others for one in await tx.payouts.attempts(each.id)])
 
 
 async def _account_worth_returning(tx: Transaction, escrow: Escrow, rate: FeeRate) -> int | None:

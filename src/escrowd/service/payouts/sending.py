@@ -1,7 +1,7 @@
 """Signed transactions: sent, kept, looked for, sent again while they are in neither pool nor chain, counted to final.
 
 Sending the same bytes again is harmless (monerod accepts them in the pool and in the chain alike), so after any doubt
-they are sent again. Nothing is ever built anew in their place.
+they are sent again. Nothing is built anew in their place, unless an operator decides anew and the daemon refuses them.
 """
 
 from dataclasses import replace
@@ -61,6 +61,25 @@ class Sending:
         """Ask the daemon whether its pool holds a transaction that spends what these spend."""
         statuses = await self._daemon.is_key_image_spent([image for one in transactions for image in one.key_images])
         return KeyImageStatus.SPENT_IN_POOL in statuses
+
+    async def is_taken(self, escrow: EscrowId, attempt: Attempt, claim: Claim) -> bool:
+        """Send a signature once more, and say whether the daemon has it, or might have it again.
+
+        It takes none whose rings name outputs that a deep reorganisation has removed: that was seen on mainnet, with
+        18 blocks in September 2025. What is contested in the pool may be taken when the pool has forgotten the rival.
+
+        Raises:
+            EscrowdError: nobody knows.
+
+        """
+        if await self.has_any(attempt) or await self.is_contested(attempt.transactions):
+            return True
+        try:
+            await self.submit_again(escrow, attempt, claim)
+        except (NotSubmitted, NothingLeft) as error:
+            log.warning("payout.refused_for_good", payout=attempt.payout, error=str(error))
+            return False
+        return True
 
     async def submit(self, attempt: Attempt, wallet: MoneroClient, claim: Claim) -> Attempt:
         """Send a stored signature with a wallet, make sure that the daemon has it, and keep its bytes.
@@ -142,10 +161,12 @@ class Sending:
         async with self._store.transaction() as tx:
             ledger = await tx.ledgers.ledger(escrow.id)
             payouts = await tx.payouts.all_of(escrow.id)
+            ordered = await tx.payouts.of_order(escrow.id, escrow.order.version) if escrow.order else None
         events: list[Event] = []
         for payout in payouts:
             if payout.status is PayoutStatus.BROADCAST:
-                events += await self._follow_sent(escrow, payout, ledger, claim)
+                is_waited_for = escrow.status is Status.PAYING and payout == ordered
+                events += await self._follow_sent(escrow, payout, ledger, claim, is_waited_for=is_waited_for)
             elif payout.status is PayoutStatus.CONFIRMED and _is_lost(payout, ledger):
                 events += await self._follow_lost(escrow, payout, payouts, ledger, claim)
         return tuple(events)
@@ -160,7 +181,9 @@ class Sending:
             if payout.id == event.payout:
                 await tx.payouts.save(replace(_with_heights(payout, ledger), status=status))
 
-    async def _follow_sent(self, escrow: Escrow, payout: Payout, ledger: Ledger, claim: Claim) -> list[Event]:
+    async def _follow_sent(
+        self, escrow: Escrow, payout: Payout, ledger: Ledger, claim: Claim, *, is_waited_for: bool
+    ) -> list[Event]:
         found = _with_heights(payout, ledger)
         if found != payout:
             crash_point(CrashPoint.P14_MINED)
@@ -173,8 +196,9 @@ class Sending:
         refused = await self._send_what_is_missing(found, ledger, claim)
         if refused and payout.kind is PayoutKind.RETURN:
             return await self._abandon(found, refused, claim)
-        # In any other status nobody waits for it: an escrow that is held has its person already.
-        if refused and escrow.status is Status.PAYING:
+        # Of another one nobody has to be told: an escrow that is held has its person already, and an operator's order
+        # is about to replace it.
+        if refused and is_waited_for:
             return [await self._failure(payout, refused)]
         return []
 
