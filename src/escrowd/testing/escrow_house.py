@@ -27,6 +27,7 @@ from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
 from escrowd.store.store import SqlShelf
+from escrowd.testing.ending import until_told_or_orphaned
 from escrowd.testing.lab import RegtestLab
 from escrowd.testing.programs import find_program
 from escrowd.testing.wallet_sets import WalletSet, install, keys_file, wallet_sets
@@ -194,13 +195,12 @@ def key_set(wallets: WalletSet, vault: Vault, wallet_directory: Path) -> KeySet:
 
 
 async def serve_until_killed(file: EscrowHouseFile) -> None:
-    """Run a service, say ``ready``, and stay until SIGTERM."""
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    """Run a service, say ``ready``, and stay until SIGTERM, or until whoever started it is gone."""
+    ended = asyncio.create_task(until_told_or_orphaned())
     async with open_service(file.house(Vault(key_from_environment(os.environ)))):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        await ended.wait()
+        await ended
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from escrowd.service.worker import WorkClaim, Worker, WorkerSettings
 from escrowd.store.database import Database
 from escrowd.store.node import Node
 from escrowd.store.store import SqlStore, SqlWorkQueue
+from escrowd.testing.ending import until_told_or_orphaned
 from escrowd.wallets.running import RunningProcess
 
 #: The kind of the rows that these processes carry out.
@@ -135,8 +136,7 @@ class _Steps:
 
 
 async def _work(orders: WorkerOrders) -> None:
-    ends = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ends.set)
+    ends = asyncio.create_task(until_told_or_orphaned())
     settings = WorkerSettings(
         concurrency=orders.concurrency, lease=orders.lease, poll=orders.poll, first_pause=0.1, longest_pause=1.0
     )
@@ -145,7 +145,7 @@ async def _work(orders: WorkerOrders) -> None:
         worker = Worker(SqlWorkQueue(database, orders.node), {KIND: steps.carry_out}, settings)
         database.on_wake(worker.wake)
         async with worker:
-            await ends.wait()
+            await ends
 
 
 if __name__ == "__main__":
