@@ -25,6 +25,9 @@ demo: setup ## four whole escrows, on a private regtest chain
 test: check postgresql ## lint, types, imports, and the tests on the real engine
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/faults/matrix
 
+test-faults: setup ## kill the service, and each wallet, at every named place of a payout: slow
+	$(BIN)/python -m pytest -n $(WORKERS) tests/faults/matrix
+
 check: setup ## lint, strict types, import contracts and the shape of the tree
 	@scripts/check
 
