@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed
 .PHONY: help setup postgresql demo test test-faults check unit bench docs lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(INSTALLED) ## put everything into .venv, and the Monero programs onto this machine
 	@scripts/install-monero
