@@ -87,8 +87,8 @@ class EscrowOrchestrator:
             return taken.after
 
     async def view(self, escrow: EscrowId) -> EscrowView:
-        """Show how an escrow stands. Raises NoSuchEscrow."""
-        async with self._store.transaction() as tx:
+        """Show how an escrow stands, without waiting for who changes it. Raises NoSuchEscrow."""
+        async with self._store.reading() as tx:
             found = await tx.escrows.load(escrow)
             ledger = await tx.ledgers.ledger(escrow)
             payouts = await tx.payouts.all_of(escrow)

@@ -223,6 +223,10 @@ class Store(Protocol):
         """Begin a transaction; it commits at the end of the block, and rolls back where the block raises."""
         ...
 
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        """Look at everything as it is at one moment, without waiting for writers. Writing in the block is refused."""
+        ...
+
 
 # --- the wallets -----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflic
 from escrowd.domain.escrow.events import Disputed, Released
 from escrowd.domain.escrow.history import LogEntry, broken_links
 from escrowd.domain.escrow.status import Status, Who
+from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.store import schema
 from escrowd.store.database import Database
 from escrowd.store.errors import StoreError, UnknownShape
@@ -230,3 +231,17 @@ async def test_unknown_shape_is_guessed(store: SqlStore, database: Database) -> 
     async with store.transaction() as tx:
         with pytest.raises(UnknownShape):
             await tx.escrows.load(escrow_id(1))
+
+
+async def test_view_waits_for_a_writer(store: SqlStore) -> None:
+    """Whoever looks at an escrow sees what is stored at once, while somebody else is in the middle of changing it."""
+    first = first_step()
+    async with store.transaction() as tx:
+        await tx.escrows.add(first)
+    async with store.transaction() as tx:
+        await tx.escrows.load(first.after.id, for_update=True)
+        await tx.wake(first.after.id)
+        async with asyncio.timeout(5):
+            # In a task of its own, as somebody else's look would be.
+            view = await asyncio.create_task(EscrowOrchestrator(store).view(first.after.id))
+    assert view.escrow == first.after

@@ -75,6 +75,10 @@ class MemoryStore:
         """Begin a transaction. Where the block raises, nothing of it is kept."""
         return MemoryTransaction(self._memory, self._commit)
 
+    def reading(self) -> "MemoryTransaction":
+        """Look at everything as it is at one moment."""
+        return self.transaction()
+
     async def claim(self, escrow: EscrowId, owner: str) -> MemoryClaim | None:
         """Claim an escrow that is due, unless somebody has it."""
         async with self.transaction() as tx:
