@@ -110,3 +110,5 @@ class Attempt:
     sealed_proposal: str = ""
     sealed_signed_set: str = ""
     transactions: tuple[PayoutTransaction, ...] = ()
+    #: Why what was proposed was not signed; empty where it was, or where a crash or a lost wallet ended the attempt.
+    refused: str = ""

@@ -5,7 +5,7 @@ is sent, an attempt that was interrupted is given up, and only where there is no
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -122,21 +122,21 @@ class PayoutDesk:
         if not task.escrow.has_ended:
             return ()
         rate = await self._fee_rate()
+        too_little: set[int] = set()
         for number in range(MOST_RETURNS):
-            order = task.effect.version + number * _AGAIN
-            async with self._store.transaction() as tx:
-                await tx.hold_claim(task.claim)
-                payout = await tx.payouts.of_order(task.escrow.id, order)
-                if payout is None:
-                    account = await _account_worth_returning(tx, task.escrow, rate)
-                    if account is None or await _under_way(tx, task.escrow):
-                        return ()
-                    payout = await self._new(tx, task, PayoutKind.RETURN, 0, order, account)
-            if payout.status is not PayoutStatus.ABANDONED:
-                try:
-                    return await self._carry_on(task, payout)
-                except (NothingLeft, NotSubmitted) as error:
-                    await self._abandon_refused(task, payout, error)
+            payout = await self._return(task, task.effect.version + number * _AGAIN, rate, too_little)
+            if payout is None:
+                return ()
+            if payout.status is PayoutStatus.ABANDONED:
+                continue
+            try:
+                return await self._carry_on(task, payout)
+            except Uneconomic:
+                too_little.add(payout.account)
+            except (NothingLeft, NotSubmitted) as error:
+                await self._abandon_refused(task, payout, error)
+        if too_little:
+            return ()
         raise PayoutError(f"{MOST_RETURNS} returns of late money of {task.escrow.id} were refused")
 
     async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
@@ -165,6 +165,18 @@ class PayoutDesk:
         )
         await tx.payouts.add(payout, version)
         return payout
+
+    async def _return(self, task: Task, order: int, rate: FeeRate, too_little: Collection[int]) -> Payout | None:
+        """Return the payout of this order on late money, a new one if need be; ``None`` where nothing is to be done."""
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(task.claim)
+            present = await tx.payouts.of_order(task.escrow.id, order)
+            if present is not None:
+                return present
+            account = await _account_worth_returning(tx, task.escrow, rate, too_little)
+            if account is None or await _under_way(tx, task.escrow):
+                return None
+            return await self._new(tx, task, PayoutKind.RETURN, 0, order, account)
 
     async def _retire_older(self, task: Task, version: int) -> None:
         """Abandon an older payout that an operator's order replaces, unless it could still be mined.
@@ -259,14 +271,14 @@ class PayoutDesk:
             reason = HoldReason.SPENT_OUTSIDE if isinstance(error, NothingLeft) else HoldReason.PAYOUT_FAILED
             return (PayoutFailed(reason, str(error)),)
 
-    async def _load(self, task: Task, payout: Payout) -> _Work:
-        """Read what is stored, and give up what was interrupted."""
+    async def _load(self, task: Task, payout: Payout, refused: str = "") -> _Work:
+        """Read what is stored, and give up what was interrupted, or ``refused``: then it says why."""
         async with self._store.transaction() as tx:
             await tx.hold_claim(task.claim)
             attempts = await tx.payouts.attempts(payout.id)
             left = interrupted(attempts)
             if left is not None:
-                await tx.payouts.save_attempt(replace(left, step=AttemptStep.DISCARDED))
+                await tx.payouts.save_attempt(replace(left, step=AttemptStep.DISCARDED, refused=refused))
                 attempts = await tx.payouts.attempts(payout.id)
             replaced = await _replaced(tx, payout)
             return _Work(task, payout, attempts, await tx.ledgers.ledger(payout.escrow), replaced)
@@ -317,15 +329,15 @@ class PayoutDesk:
     async def _give_up(self, work: _Work, error: EscrowdError) -> tuple[Event, ...]:
         """Decide what a payout that cannot be made means: a few more tries, a residue, or a call for the operator."""
         log.error("payout.refused", escrow=work.payout.escrow, payout=work.payout.id, error=str(error))
-        work = await self._load(work.task, work.payout)
-        tries = sum(each.step is AttemptStep.DISCARDED for each in work.attempts)
-        if isinstance(error, ProposalRefused | NothingShared) and tries < MOST_REFUSALS:
+        work = await self._load(work.task, work.payout, refused=str(error))
+        refusals = sum(bool(each.refused) for each in work.attempts)
+        if isinstance(error, ProposalRefused | NothingShared) and refusals < MOST_REFUSALS:
             raise error
         async with self._store.transaction() as tx:
             await tx.hold_claim(work.task.claim)
             await tx.payouts.save(replace(work.payout, status=PayoutStatus.ABANDONED))
         if work.payout.kind is PayoutKind.RETURN and isinstance(error, Uneconomic):
-            return ()
+            raise error
         return (PayoutFailed(HoldReason.PAYOUT_FAILED, str(error)),)
 
 
@@ -347,11 +359,13 @@ async def _replaced(tx: Transaction, payout: Payout) -> tuple[Attempt, ...]:
     return tuple([one for each in others for one in await tx.payouts.attempts(each.id)])
 
 
-async def _account_worth_returning(tx: Transaction, escrow: Escrow, rate: FeeRate) -> int | None:
-    """Return the first account with late money that is worth more than its way back costs."""
+async def _account_worth_returning(
+    tx: Transaction, escrow: Escrow, rate: FeeRate, without: Collection[int]
+) -> int | None:
+    """Return the first account, ``without`` some, with late money that is worth more than its way back costs."""
     ledger = await tx.ledgers.ledger(escrow.id)
     late = unspent(ledger, dict(await tx.ledgers.key_images(escrow.id)), await tx.payouts.all_of(escrow.id))
-    for account in sorted({each.account for each in late}):
+    for account in sorted({each.account for each in late}.difference(without)):
         try:
             plan = plan_payout(escrow.terms, PayoutKind.RETURN, 0, spendable(late, ledger, account), rate.dust())
             plan.outputs(rate.estimate(len(plan.inputs), 2))

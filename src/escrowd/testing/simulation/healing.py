@@ -7,7 +7,6 @@ from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import allowed_actions
 from escrowd.domain.escrow.status import ENDED, Status, Who
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.payouts.records import PayoutKind
 from escrowd.testing.simulation.checks import EXCUSES, check_always, is_torn
 from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.transactions import MinedOutput, key_image_of
@@ -82,10 +81,6 @@ def why_not_over(world: World, escrow: Escrow) -> str:
         # The operator was told that late money cannot be sent back, and sees to it.
         return ""
     left = left_behind(world, escrow) if escrow.status in ENDED else []
-    given_up = {each.account for each in payouts if each.kind is PayoutKind.RETURN and not each.transactions}
-    if given_up:
-        # What a return was for had vanished, or was too little: money in another account waits for the next deposit.
-        left = [each for each in left if each.output.account in given_up]
     amounts = [each.output.amount for each in left]
     return f"{amounts} could be sent and was not" if amounts else ""
 
