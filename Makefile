@@ -23,10 +23,10 @@ demo: setup ## four whole escrows, on a private regtest chain
 	@$(BIN)/escrowd demo
 
 test: check postgresql ## lint, types, imports, and the tests on the real engine
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/faults/matrix
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/faults
 
-test-faults: setup ## kill the service, and each wallet, at every named place of a payout: slow
-	$(BIN)/python -m pytest -n $(WORKERS) tests/faults/matrix
+test-faults: setup ## kill, freeze and starve the service and its wallets, at every named place of a payout too: slow
+	$(BIN)/python -m pytest -n $(WORKERS) tests/faults
 
 check: setup ## lint, strict types, import contracts and the shape of the tree
 	@scripts/check
