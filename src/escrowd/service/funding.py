@@ -25,7 +25,7 @@ from escrowd.service.advance import Task
 from escrowd.service.errors import NotInSync
 from escrowd.service.leasing import lease_first
 from escrowd.service.ports import Lease, Sessions, Store
-from escrowd.service.reading import Reading, as_received, is_primary, known_to, read
+from escrowd.service.reading import Reading, as_received, is_primary, is_stuck, known_to, read
 
 #: Which two wallets are asked, the best first: the second one reads, with the help of the first.
 PAIRS: Final = (
@@ -38,8 +38,6 @@ READERS: Final = ((WalletRole.ARBITER,), (WalletRole.VENDOR,), (WalletRole.BUYER
 #: How often they have to differ until a person is called, and how many seconds lie between two looks.
 LOOKS: Final = 3
 PAUSE: Final = 2.0
-#: How many blocks a wallet may be behind the daemon after a refresh: those that came meanwhile.
-STUCK_BLOCKS: Final = 5
 
 
 class FundingCheck:
@@ -98,11 +96,8 @@ class FundingCheck:
 
     async def _difference(self, task: Task, reader: MoneroClient, reading: Reading) -> str:
         ledger = await self._noted(task, reader, reading)
-        # A refresh answers OK also where the wallet stumbles over a block, again and again: a transaction with two keys
-        # and an unreadable amount for one of its outputs does that to it (``process_new_transaction`` throws
-        # ``acc_outs_lookup_error``). Its height tells.
         height = (await self._daemon.get_info()).height
-        if reading.height + STUCK_BLOCKS < height:
+        if is_stuck(reading.height, height):
             return f"the wallet does not get beyond block {reading.height}, and the daemon has {height}"
         return compare(task.escrow, ledger, reading)
 

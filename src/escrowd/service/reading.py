@@ -71,10 +71,23 @@ async def as_received(wallet: MoneroClient, found: Iterable[IncomingTransfer]) -
     )
 
 
+def is_stuck(height: int, chain_height: int) -> bool:
+    """Whether a wallet that has just read the chain up to ``height`` blocks does not get any further.
+
+    A refresh answers OK also where the wallet stumbles over a block, again and again: a transaction with two keys and
+    an output of nothing, or of an amount that cannot be read, does that to it (``process_new_transaction`` throws
+    ``acc_outs_lookup_error``). Its height tells.
+    """
+    return height + STUCK_BLOCKS < chain_height
+
+
 def is_primary(transfer: IncomingTransfer) -> bool:
     """Whether an output came to the address that was given out."""
     return (transfer.subaddr_index.major, transfer.subaddr_index.minor) == (0, 0)
 
+
+#: How many blocks a wallet may be behind the daemon after a refresh: those that came meanwhile.
+STUCK_BLOCKS = 5
 
 #: Type of a transfer that is the reward of a block.
 MINED_BY_US = "block"

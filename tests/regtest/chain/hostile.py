@@ -55,6 +55,10 @@ class Cases:
         yield from self._payment_ids()
         yield from self._burning()
 
+    def that_no_wallet_gets_over(self) -> tuple[bytes, list[Pay]]:
+        """Return extra and outputs at which a real wallet is stuck for ever: two keys, and an output of nothing."""
+        return self._field("one") + self._field("other"), [self._to_us("one", 0), self._to_nobody()]
+
     def _key(self, name: str) -> bytes:
         return scalar_of(f"{self._seed} {name}".encode())
 

@@ -14,9 +14,13 @@ from escrowd.domain.outputs import WhyNot
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.plan import MOST_INPUTS
 from escrowd.service.orchestrator import EscrowView
+from escrowd.testing.wallet_sets import wallet_sets
 from tests.escrow_life import BUYER, VENDOR, XMR, EscrowLife, assert_paid_once
 from tests.lost_wallet import Found, gone
 from tests.regtest.chain.conftest import send
+from tests.regtest.chain.hostile import Cases
+from tests.regtest.chain.mining import mine_by_hand
+from tests.unit.chain.sender import keys_of
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -114,6 +118,20 @@ async def test_locked_deposit_counts(life: EscrowLife, running: RunningService) 
     assert [each.unlock_time for each in funding.outputs] == [height + 1000]
     assert funding.received() == 0
     assert (await life.view()).escrow.status is Status.AWAITING_FUNDING
+
+
+async def test_wallet_that_is_stuck_counts_as_one_that_agrees(life: EscrowLife) -> None:
+    """Before a block that no wallet gets over, nobody is told of a deposit that only the watcher sees."""
+    await life.create()
+    kept = next(each for each in wallet_sets() if each.address == life.address)
+    hostile = Cases(MoneroAddress.parse(life.address, Network.REGTEST), keys_of(kept), "stuck")
+    extra, pays = hostile.that_no_wallet_gets_over()
+    await mine_by_hand(life.lab, pays, extra)
+    await life.fund()
+    view = await life.until_status(Status.HELD)
+    assert view.escrow.hold is not None
+    assert view.escrow.hold.reason is HoldReason.WALLET_DISAGREES
+    assert "does not get beyond block" in view.escrow.hold.details
 
 
 async def test_reward_of_a_miner_counts(life: EscrowLife) -> None:

@@ -2,13 +2,18 @@
 
 import asyncio
 
+from escrowd.domain.address import MoneroAddress
 from escrowd.domain.escrow.events import Released, Resumed
 from escrowd.domain.escrow.facts import HoldReason
 from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.networks import Network
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import AttemptStep, PayoutStatus
 from escrowd.testing.funder import FUNDER_ADDRESS
+from tests.regtest.chain.hostile import Cases
+from tests.regtest.chain.mining import mine_by_hand
 from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
+from tests.unit.chain.sender import keys_of
 
 #: Blocks with outputs for rings.
 ROUNDS = 12
@@ -96,6 +101,27 @@ async def test_rings_that_a_deep_reorganisation_broke_lock_the_money_up(rough: O
         assert await rough.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
         assert await rough.transactions([lost.txid]) == ()
         assert await trade.money_left() == []
+
+
+async def test_transaction_that_no_wallet_gets_over_locks_the_money_up(rough: Office) -> None:
+    """What was there before a block at which the wallets are stuck for ever is paid out; what came later stays."""
+    async with rough.trade(4) as trade:
+        assert (await trade.fund()).status is Status.FUNDED
+        address = MoneroAddress.parse(trade.wallets.address, Network.REGTEST)
+        extra, pays = Cases(address, keys_of(trade.wallets), "stuck").that_no_wallet_gets_over()
+        await mine_by_hand(rough.lab, pays, extra)
+        await trade.pay_in(AMOUNT // 4)
+        await rough.lab.mine(12)
+        await trade.say(Released(), Who.BUYER)
+        assert (await trade.advance()).status is Status.PAYING
+        assert (await trade.finish()).status is Status.COMPLETED
+        assert [each.step for each in await trade.attempts()][:2] == [AttemptStep.DISCARDED, AttemptStep.SUBMITTED]
+        (one,) = (await trade.payouts())[0].transactions
+        assert await rough.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
+        assert [each.amount for each in await trade.money_left()] == [AMOUNT // 4]
+        async with trade.lease() as lease:
+            heights = {await lease.wallet(role).get_height() for role in WalletRole}
+        assert max(heights) < (await rough.daemon.get_info()).height - 12
 
 
 async def swept_outside(trade: Trade) -> str:

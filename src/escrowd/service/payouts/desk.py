@@ -44,6 +44,7 @@ from escrowd.service.payouts.errors import (
     PlanOutdated,
     ProposalRefused,
     TooManyInputs,
+    WalletBehind,
     WalletNotReady,
 )
 from escrowd.service.payouts.journal import ClaimJournal, Sealer
@@ -71,6 +72,8 @@ class _Work:
     ledger: Ledger
     #: Attempts at orders that this one replaces.
     replaced: tuple[Attempt, ...] = ()
+    #: So many blocks the signers' wallets can read: all that there are, unless one of them is stuck.
+    readable: int = 0
 
     @property
     def to_be_excluded(self) -> tuple[frozenset[str], ...]:
@@ -236,6 +239,7 @@ class PayoutDesk:
             await tx.hold_claim(work.task.claim)
             others = [each for each in await tx.payouts.all_of(payout.escrow) if each.id != payout.id]
             there = unspent(work.ledger, dict(await tx.ledgers.key_images(payout.escrow)), others)
+            there = tuple(each for each in there if each.height is None or each.height < work.readable)
             now = spendable(there, work.ledger, payout.account)
             try:
                 plan = plan_payout(terms, payout.kind, payout.vendor_share, now, rate.dust())
@@ -281,7 +285,8 @@ class PayoutDesk:
                 await tx.payouts.save_attempt(replace(left, step=AttemptStep.DISCARDED, refused=refused))
                 attempts = await tx.payouts.attempts(payout.id)
             replaced = await _replaced(tx, payout)
-            return _Work(task, payout, attempts, await tx.ledgers.ledger(payout.escrow), replaced)
+            ledger = await tx.ledgers.ledger(payout.escrow)
+            return _Work(task, payout, attempts, ledger, replaced, ledger.chain_height)
 
     async def _sign_as_planned(self, work: _Work) -> _Work:
         for _ in range(MOST_PLANS - 1):
@@ -289,7 +294,13 @@ class PayoutDesk:
                 return await self._sign(work)
             except PlanOutdated as error:
                 log.warning("payout.plan_outdated", payout=work.payout.id, error=str(error))
-                work = await self._load(work.task, work.payout)
+                work = replace(await self._load(work.task, work.payout), readable=work.readable)
+            except WalletBehind as error:
+                if not error.is_stuck:
+                    raise
+                # What came before the block at which it is stuck can be paid out all the same.
+                log.error("payout.wallet_stuck", payout=work.payout.id, error=str(error))
+                work = replace(await self._load(work.task, work.payout), readable=error.height)
         return await self._sign(work)
 
     async def _sign(self, work: _Work) -> _Work:
@@ -301,7 +312,7 @@ class PayoutDesk:
             attempt = attempt_of(work.payout.id, len(work.attempts) + 1, pair)
             journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer)
             bounds = Bounds(rate, work.to_be_excluded)
-            attempt = await sign_payout(Signers(lease, pair, work.ledger.chain_height), plan, attempt, bounds, journal)
+            attempt = await sign_payout(Signers(lease, pair, work.readable), plan, attempt, bounds, journal)
             attempt = await self._sending.submit(attempt, lease.wallet(attempt.cosigner), work.task.claim)
         # Its steps have been stored with what is paid, so that is read anew.
         async with self._store.transaction() as tx:

@@ -2,6 +2,7 @@
 
 from escrowd.domain.errors import Fault, Retry
 from escrowd.service.errors import ServiceError
+from escrowd.service.reading import is_stuck
 
 
 class PayoutError(ServiceError):
@@ -13,6 +14,16 @@ class WalletNotReady(PayoutError):
 
     fault = Fault.MONERO
     retry = Retry.SAFE
+
+
+class WalletBehind(WalletNotReady):
+    """A signer's wallet has read the chain only up to ``height`` blocks."""
+
+    def __init__(self, height: int, chain_height: int) -> None:
+        super().__init__(f"a signer's wallet has read {height} blocks, and there are {chain_height}")
+        self.height = height
+        #: Whether it is more than a little late: it does not get beyond a block.
+        self.is_stuck = is_stuck(height, chain_height)
 
 
 class PlanOutdated(WalletNotReady):

@@ -22,7 +22,7 @@ from escrowd.monero.results_signing import DescribedTransaction, Priority
 from escrowd.monero.results_wallet import IncomingTransfer, Recipient
 from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
-from escrowd.service.payouts.errors import PlanOutdated, WalletNotReady
+from escrowd.service.payouts.errors import PlanOutdated, WalletBehind, WalletNotReady
 from escrowd.service.ports import Lease
 from escrowd.service.reading import as_received, found_in, is_primary
 
@@ -64,14 +64,14 @@ class Signers:
         """Let both read the chain, make fresh nonces, and be stored.
 
         Raises:
-            WalletNotReady: a wallet does not come as far in the chain as we know it to be.
+            WalletBehind: a wallet does not come as far in the chain as we know it to be.
 
         """
         await asyncio.gather(self._proposer.refresh(), self._cosigner.refresh())
         # A refresh was seen to say that all is well and to stay behind, at a transaction made for that.
         heights = await asyncio.gather(self._proposer.get_height(), self._cosigner.get_height())
         if min(heights) < self._height:
-            raise WalletNotReady(f"a signer's wallet has read {min(heights)} blocks, and there are {self._height}")
+            raise WalletBehind(min(heights), self._height)
         exported = await asyncio.gather(self._proposer.export_multisig_info(), self._cosigner.export_multisig_info())
         crash_point(CrashPoint.P2_EXPORTED)
         await self._lease.store()
