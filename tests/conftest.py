@@ -1,6 +1,8 @@
 import asyncio
 import logging
+from collections.abc import Iterator
 
+import pytest
 import structlog
 
 pytest_plugins = ["escrowd.testing.fixtures", "tests.wallet_fixtures"]
@@ -11,3 +13,11 @@ asyncio.set_event_loop(None)
 
 # The log of a failed test is for people: what happened, without each of a thousand calls.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Undo what a test did to the log, such as one that runs a command."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)

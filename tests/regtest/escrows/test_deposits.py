@@ -6,21 +6,13 @@ import pytest
 
 from escrowd.bootstrap.service import RunningService
 from escrowd.domain.address import MoneroAddress
-from escrowd.domain.escrow.events import Refunded, Released
-from escrowd.domain.escrow.facts import HoldReason
+from escrowd.domain.escrow.events import Released
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.networks import AddressKind, Network
 from escrowd.domain.outputs import WhyNot
 from escrowd.domain.parties import WalletRole
-from escrowd.domain.payouts.plan import MOST_INPUTS
 from escrowd.service.orchestrator import EscrowView
-from escrowd.testing.wallet_sets import wallet_sets
 from tests.escrow_life import BUYER, VENDOR, XMR, EscrowLife, assert_paid_once
-from tests.lost_wallet import Found, gone
-from tests.regtest.chain.conftest import send
-from tests.regtest.chain.hostile import Cases
-from tests.regtest.chain.mining import mine_by_hand
-from tests.unit.chain.sender import keys_of
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -77,61 +69,6 @@ async def test_money_to_another_address_of_the_wallet_counts(life: EscrowLife, r
     }  # fmt: skip
     assert integrated.payment_id is not None
     assert integrated.payment_id.hex() in {each.output.payment_id for each in view.judgements}
-
-
-async def test_deposit_in_too_many_parts_is_taken_for_payable(life: EscrowLife) -> None:
-    """Of a deposit that no single transaction could divide nobody is told that it is there; it goes back in full."""
-    await life.create()
-    parts = MOST_INPUTS + 1
-    await life.lab.pay_many([(life.address, XMR // parts + 1)] * parts)
-    await life.lab.mine(10)
-    view = await life.until_status(Status.HELD)
-    assert view.escrow.hold is not None
-    assert view.escrow.hold.reason is HoldReason.TOO_MANY_PARTS
-    await life.say(Refunded(), Who.OPERATOR)
-    view = await life.until_paid(Status.REFUNDED)
-    assert_paid_once(view)
-    assert {each.to for one in view.payouts[0].transactions for each in one.outputs} == {BUYER}
-
-
-@pytest.mark.parametrize("role", [WalletRole.VENDOR, WalletRole.ARBITER])
-async def test_deposit_waits_for_a_wallet_that_is_gone(
-    life: EscrowLife, running: RunningService, role: WalletRole
-) -> None:
-    """Any two wallets confirm a deposit; the third one may be gone."""
-    await life.create()
-    async with gone(running.wallets, life.id, role, Found.COLD):
-        await life.fund()
-        view = await life.until_status(Status.FUNDED)
-    assert view.escrow.deposit.confirmed == XMR
-
-
-async def test_locked_deposit_counts(life: EscrowLife, running: RunningService) -> None:
-    """Money that its sender locked is shown and never counts, seen by the watcher or by a wallet."""
-    await life.create()
-    height = (await life.lab.daemon.get_info()).height
-    await send(await life.lab._funder._opened(), [(life.address, XMR)], unlock_time=height + 1000)
-    await life.lab.mine(12)
-    view = await life.until(lambda seen: len(seen.judgements) == 1, "the payment is seen")
-    assert reasons(view) == [WhyNot.LOCKED]
-    funding = await running.monitor.check_escrow_funding(life.id, afresh=True)
-    assert [each.unlock_time for each in funding.outputs] == [height + 1000]
-    assert funding.received() == 0
-    assert (await life.view()).escrow.status is Status.AWAITING_FUNDING
-
-
-async def test_wallet_that_is_stuck_counts_as_one_that_agrees(life: EscrowLife) -> None:
-    """Before a block that no wallet gets over, nobody is told of a deposit that only the watcher sees."""
-    await life.create()
-    kept = next(each for each in wallet_sets() if each.address == life.address)
-    hostile = Cases(MoneroAddress.parse(life.address, Network.REGTEST), keys_of(kept), "stuck")
-    extra, pays = hostile.that_no_wallet_gets_over()
-    await mine_by_hand(life.lab, pays, extra)
-    await life.fund()
-    view = await life.until_status(Status.HELD)
-    assert view.escrow.hold is not None
-    assert view.escrow.hold.reason is HoldReason.WALLET_DISAGREES
-    assert "does not get beyond block" in view.escrow.hold.details
 
 
 async def test_reward_of_a_miner_counts(life: EscrowLife) -> None:
