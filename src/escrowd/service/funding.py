@@ -128,12 +128,18 @@ class FundingCheck:
 
     async def _too_many_parts(self, task: Task) -> str:
         """Refuse a deposit that could not be paid to several receivers, before somebody relies on it."""
-        async with self._store.transaction() as tx:
+        terms = task.escrow.terms
+        async with self._store.reading() as tx:
             ledger = await tx.ledgers.ledger(task.escrow.id)
-        counting = [each.output.amount for each in judge(task.escrow, ledger) if each.reason is None]
-        if is_payable_to_several(counting, task.escrow.terms.amount):
+        # What is less deep may vanish, and could then not make up for the parts.
+        parts = [
+            each.output.amount
+            for each in judge(task.escrow, ledger)
+            if each.reason is None and each.confirmations >= terms.confirmations
+        ]
+        if is_payable_to_several(parts, terms.amount):
             return ""
-        return f"the deposit came in {len(counting)} parts, and the largest {MOST_INPUTS} do not make up the amount"
+        return f"the deposit came in {len(parts)} parts, and the largest {MOST_INPUTS} do not make up the amount"
 
 
 class WalletLook:

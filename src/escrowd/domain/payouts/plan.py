@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from escrowd.domain.errors import EscrowdError, Fault
-from escrowd.domain.escrow.terms import LEAST_RETURN, Terms
+from escrowd.domain.escrow.terms import LEAST_RETURN, Overpayment, Terms
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.records import PaidOutput, PayoutKind
 
@@ -146,8 +146,9 @@ def plan_payout(
 
 
 def is_payable_to_several(amounts: Iterable[int], amount: int) -> bool:
-    """Whether one transaction holds enough outputs of these amounts to pay so much, however it is divided."""
-    return sum(sorted(amounts, reverse=True)[:MOST_INPUTS]) >= amount
+    """Whether one transaction holds enough of these outputs to pay so much, or all if they are less, to anybody."""
+    largest = sorted(amounts, reverse=True)
+    return sum(largest[:MOST_INPUTS]) >= min(amount, sum(largest))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -175,6 +176,10 @@ def _planned(
     if len(receivers) > 1 and len(inputs) > MOST_INPUTS:
         largest = sorted(inputs, key=lambda each: each.amount, reverse=True)
         left_out = [*left_out, *largest[MOST_INPUTS:]]
+        if kind is PayoutKind.RELEASE and terms.overpayment is Overpayment.KEEP:
+            # The vendor keeps an excess as far as it can be paid along: crumbs must not stop what was agreed upon.
+            there = sum(each.amount for each in largest[:MOST_INPUTS])
+            vendor_share = min(vendor_share, max(there, terms.least_deposit))
         return _planned(terms, kind, vendor_share, largest[:MOST_INPUTS], left_out, dust)
     return PayoutPlan(terms, kind, vendor_share, inputs[0].account, tuple(inputs), receivers, tuple(left_out), dust)
 

@@ -78,7 +78,8 @@ class Sending:
             await self.submit_again(escrow, attempt, claim)
         except (NotSubmitted, NothingLeft) as error:
             log.warning("payout.refused_for_good", payout=attempt.payout, error=str(error))
-            return False
+            # Of a set of several it may have taken one, and refused the next.
+            return await self.has_any(attempt)
         return True
 
     async def submit(self, attempt: Attempt, wallet: MoneroClient, claim: Claim) -> Attempt:

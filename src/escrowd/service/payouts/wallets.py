@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import msgspec
+import structlog
 
+from escrowd.domain.errors import EscrowdError
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import PaidOutput
@@ -25,6 +27,8 @@ from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import PlanOutdated, WalletBehind, WalletNotReady
 from escrowd.service.ports import Lease
 from escrowd.service.reading import as_received, found_in, is_primary
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +182,17 @@ class Signers:
             for each in _spendable(self._seen.by_proposer, plan.account)
             if each.pubkey not in keys and each.amount > plan.dust
         ]
-        for each in others:
-            await self._proposer.freeze(each.key_image)
         try:
+            for each in others:
+                await self._proposer.freeze(each.key_image)
             yield
         finally:
-            # Where this does not come about, the next attempt thaws what it finds.
-            for each in others:
-                await self._proposer.thaw(each.key_image)
+            try:
+                for each in others:
+                    await self._proposer.thaw(each.key_image)
+            except EscrowdError as error:
+                # The next attempt thaws what it finds. What went wrong before is what the caller has to know.
+                log.warning("payout.not_thawed", error=str(error))
 
 
 def check_spendable(plan: PayoutPlan, seen: Seen) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from escrowd.domain.escrow.terms import BASIS_POINTS, LEAST_RETURN, FeeRule, Terms
+from escrowd.domain.escrow.terms import BASIS_POINTS, LEAST_RETURN, FeeRule, Overpayment, Terms
 from escrowd.domain.networks import Network
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.plan import (
@@ -156,6 +156,20 @@ def test_deposit_in_too_many_parts_is_payable() -> None:
     assert is_payable_to_several([1] * 1000 + [AMOUNT], AMOUNT)
     assert is_payable_to_several([10] * MOST_INPUTS, 10 * MOST_INPUTS)
     assert not is_payable_to_several([10] * 1000, 10 * MOST_INPUTS + 1)
+    assert is_payable_to_several([10] * MOST_INPUTS, 10 * MOST_INPUTS + 1)
+    assert not is_payable_to_several([10] * (MOST_INPUTS + 1), 10 * MOST_INPUTS + 11)
+
+
+def test_crumbs_that_the_vendor_may_keep_stop_a_release() -> None:
+    """An excess that the vendor keeps is paid along as far as it fits, and never less than what was agreed upon."""
+    terms = replace(WITH_FEE, overpayment=Overpayment.KEEP)
+    crumbs = [20 * FEE] * (2 * MOST_INPUTS)
+    plan = plan_payout(terms, PayoutKind.RELEASE, AMOUNT + sum(crumbs), outputs(AMOUNT, *crumbs))
+    assert plan.total == AMOUNT + 20 * FEE * (MOST_INPUTS - 1)
+    assert {each.address for each in plan.receivers} == {VENDOR, OPERATOR}
+    assert sum(each.gross for each in plan.receivers) == plan.total
+    with pytest.raises(NotAllThere):
+        plan_payout(terms, PayoutKind.RELEASE, sum(crumbs), outputs(*crumbs[:130]))
 
 
 def test_spared_outputs_change_who_gets_what() -> None:
