@@ -19,12 +19,12 @@ def written(directory: Path, text: str) -> Path:
 
 def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
     """The later source wins, and each setting tells where it comes from."""
-    file = written(tmp_path, 'network = "regtest"\nnode = "a"\n[api]\nport = 1\nhost = "0.0.0.0"\n')
+    file = written(tmp_path, 'network = "regtest"\nnode = "a"\n[api]\nport = 1\nhost = "::1"\n')
     settings = load_settings(file, {"api.port": 3}, {"ESCROWD_API__PORT": "2", "ESCROWD_NODE": "b"})
     shown = {each.name: (each.value, each.origin) for each in settings.shown()}
     assert shown["api.port"] == ("3", "flag --api.port")
     assert shown["node"] == ("b", "ESCROWD_NODE")
-    assert shown["api.host"] == ("0.0.0.0", str(file))
+    assert shown["api.host"] == ("::1", str(file))
     assert shown["stock.size"] == ("6", "default")
 
 
