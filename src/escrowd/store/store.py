@@ -9,6 +9,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import KeyingRecord, KeySet, MessageKey
 from escrowd.domain.wallet_set import HostedWallet, WalletSet
 from escrowd.domain.work import ClaimedRow
+from escrowd.store.access import AccessTable, AnswerTable, AuditTable
 from escrowd.store.clock import ClockTable
 from escrowd.store.database import Database, Session
 from escrowd.store.escrows import EscrowTable
@@ -41,6 +42,9 @@ class SqlTransaction:
         self.ledgers = LedgerTable(session)
         self.payouts = PayoutTable(session)
         self.clock = ClockTable(session)
+        self.access = AccessTable(session)
+        self.answers = AnswerTable(session)
+        self.audit = AuditTable(session)
 
     async def take_stock(self) -> EscrowId | None:
         """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""

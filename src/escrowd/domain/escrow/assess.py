@@ -12,6 +12,7 @@ from escrowd.domain.escrow.events import DepositConfirmed, DepositReorged, Depos
 from escrowd.domain.escrow.facts import DepositFacts, Escrow
 from escrowd.domain.escrow.status import ENDED, Status
 from escrowd.domain.outputs import SPENDABLE_AGE, ReceivedOutput, Spend, WhyNot, credited_once
+from escrowd.domain.payouts.records import Payout
 
 #: From this number on an unlock time is a Unix time and no height (``CRYPTONOTE_MAX_BLOCK_NUMBER``).
 FIRST_UNIX_TIME: Final = 500_000_000
@@ -32,6 +33,15 @@ class Ledger:
     our_txids: frozenset[str] = frozenset()
     #: One-time keys of the outputs that the ordered payout spends; empty before there is one.
     paid_out: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The money of one escrow at one moment: what came, and what goes out."""
+
+    ledger: Ledger
+    #: Oldest first.
+    payouts: tuple[Payout, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
