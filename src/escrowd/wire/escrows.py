@@ -256,6 +256,12 @@ class PartyLink(Answer):
     url: str
 
 
+class PartyLinks(Answer):
+    """The ways of all parties to one escrow."""
+
+    items: tuple[PartyLink, ...]
+
+
 class Escrow(Answer):
     """One trade. ``allowed_actions`` is what the caller may do now."""
 
