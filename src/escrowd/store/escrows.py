@@ -115,10 +115,10 @@ class EscrowTable:
         rows = await self._session.connection.execute(query.limit(limit))
         return tuple(EscrowId(each) for each in rows.scalars())
 
-    async def page(self, wanted: EscrowFilter, before: tuple[int, str] | None, limit: int) -> tuple[Escrow, ...]:
+    async def page(self, wanted: EscrowFilter, before: tuple[int, str] | None, limit: int) -> tuple[EscrowId, ...]:
         """Return escrows, the newest first, that were made before a time and id, which are those of the last one."""
         table = schema.escrows
-        query = select(table.c.body).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
+        query = select(table.c.id).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
         if wanted.statuses:
             query = query.where(table.c.status.in_([str(each) for each in wanted.statuses]))
         if wanted.reference is not None:
@@ -130,7 +130,7 @@ class EscrowTable:
         if before is not None:
             query = query.where(tuple_(table.c.created_at, table.c.id) < tuple_(*map(literal, before)))
         rows = await self._session.connection.execute(query)
-        return tuple(decoded(each, Escrow) for each in rows.scalars())
+        return tuple(EscrowId(each) for each in rows.scalars())
 
     async def count_by_status(self) -> dict[str, int]:
         """Return how many escrows there are in each status that any of them has."""

@@ -1,12 +1,11 @@
 """What the watcher and the wallets found on chain, in SQL."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import delete, select
 
-from escrowd.domain.escrow.assess import Account, Ledger
+from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
@@ -16,6 +15,8 @@ from escrowd.store.database import Session
 
 #: The cursor that all active addresses share; its height is that of every ledger.
 COMMON: Final = "common"
+#: The steps in which the transactions of an attempt are the service's own: they are, or may have been, sent.
+SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
 
 
 class LedgerTable:
@@ -26,33 +27,24 @@ class LedgerTable:
 
     async def ledger(self, escrow: EscrowId) -> Ledger:
         """Return everything known of an escrow's money, with the tip that the watcher has reached."""
-        return (await self.accounts([escrow]))[escrow].ledger
-
-    async def accounts(self, escrows: Sequence[EscrowId]) -> dict[EscrowId, Account]:
-        """Return the ledgers of escrows with their payouts, in a few questions, however many they are."""
         height, time = await self._tip()
-        payouts = await self._payouts(escrows)
-        outputs = await self._outputs(escrows)
-        spends = await self._spends(escrows)
-        signed = await self._signed_txids(payouts)
-        return {
-            escrow: Account(
-                Ledger(
-                    chain_height=height,
-                    chain_time=time,
-                    outputs=tuple(outputs[escrow]),
-                    spends=tuple(spends[escrow]),
-                    our_txids=frozenset(txid for each in payouts[escrow] for txid in signed[each.id]),
-                    paid_out=_paid_out(payouts[escrow]),
-                ),
-                tuple(payouts[escrow]),
-            )
-            for escrow in escrows
-        }
+        payouts = await self._payouts(escrow)
+        return Ledger(
+            chain_height=height,
+            chain_time=time,
+            outputs=await self.outputs(escrow),
+            spends=await self._spends(escrow),
+            our_txids=await self._our_txids(payouts),
+            paid_out=paid_out(payouts),
+        )
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return the outputs of an escrow, in the order of the chain, the pool last."""
-        return tuple((await self._outputs([escrow]))[escrow])
+        table = schema.outputs
+        query = select(table.c.body).where(table.c.escrow == escrow)
+        order = (table.c.height.is_(None), table.c.height, table.c.txid, table.c.index)
+        rows = await self._session.connection.execute(query.order_by(*order))
+        return tuple(decoded(each, ReceivedOutput) for each in rows.scalars())
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
         """Add outputs that only a wallet found. What the watcher knows stays as it is; what a wallet found is renewed.
@@ -115,53 +107,32 @@ class LedgerTable:
         found = rows.one_or_none()
         return (0, 0) if found is None else (found.height, found.time)
 
-    async def _outputs(self, escrows: Sequence[EscrowId]) -> defaultdict[str, list[ReceivedOutput]]:
-        table = schema.outputs
-        order = (table.c.height.is_(None), table.c.height, table.c.txid, table.c.index)
-        query = select(table.c.escrow, table.c.body).where(table.c.escrow.in_(escrows)).order_by(*order)
-        found = defaultdict[str, list[ReceivedOutput]](list)
-        for escrow, body in await self._session.connection.execute(query):
-            found[escrow].append(decoded(body, ReceivedOutput))
-        return found
-
-    async def _payouts(self, escrows: Sequence[EscrowId]) -> defaultdict[str, list[Payout]]:
+    async def _payouts(self, escrow: EscrowId) -> list[Payout]:
         table = schema.payouts
-        query = select(table.c.escrow, table.c.body).where(table.c.escrow.in_(escrows)).order_by(table.c.number)
-        found = defaultdict[str, list[Payout]](list)
-        for escrow, body in await self._session.connection.execute(query):
-            found[escrow].append(decoded(body, Payout))
-        return found
+        query = select(table.c.body).where(table.c.escrow == escrow).order_by(table.c.number)
+        return [decoded(each, Payout) for each in (await self._session.connection.execute(query)).scalars()]
 
-    async def _signed_txids(self, payouts: Mapping[str, Sequence[Payout]]) -> defaultdict[str, list[str]]:
-        """Return the ids of the transactions that were signed for each payout."""
+    async def _our_txids(self, payouts: Sequence[Payout]) -> frozenset[str]:
         table = schema.attempts
-        ids = [each.id for several in payouts.values() for each in several]
-        found = defaultdict[str, list[str]](list)
-        if ids:
-            query = select(table.c.payout, table.c.body).where(
-                table.c.payout.in_(ids), table.c.step.in_([str(each) for each in _SIGNED])
-            )
-            for payout, body in await self._session.connection.execute(query):
-                found[payout].extend(one.txid for one in decoded(body, Attempt).transactions)
-        return found
-
-    async def _spends(self, escrows: Sequence[EscrowId]) -> defaultdict[str, list[Spend]]:
-        table = schema.spends
-        query = select(table.c.escrow, table.c.key_image, table.c.txid, table.c.height).where(
-            table.c.escrow.in_(escrows)
+        query = select(table.c.body).where(
+            table.c.payout.in_([each.id for each in payouts]), table.c.step.in_([str(each) for each in SIGNED])
         )
-        found = defaultdict[str, list[Spend]](list)
-        for escrow, *spend in await self._session.connection.execute(query.order_by(table.c.key_image, table.c.txid)):
-            found[escrow].append(Spend(*spend))
-        return found
+        attempts = [decoded(each, Attempt) for each in (await self._session.connection.execute(query)).scalars()]
+        return frozenset(one.txid for each in attempts for one in each.transactions)
+
+    async def _spends(self, escrow: EscrowId) -> tuple[Spend, ...]:
+        table = schema.spends
+        query = select(table.c.key_image, table.c.txid, table.c.height).where(table.c.escrow == escrow)
+        rows = await self._session.connection.execute(query.order_by(table.c.key_image, table.c.txid))
+        return tuple(Spend(*row) for row in rows)
+
+
+def paid_out(payouts: Sequence[Payout]) -> frozenset[str]:
+    """Return what the newest payout spends that was ordered and not abandoned: one-time keys."""
+    ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
+    return frozenset(ordered[-1].output_keys) if ordered else frozenset()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
 _STANDING: Final = frozenset(PayoutStatus) - {PayoutStatus.ABANDONED}
-
-
-def _paid_out(payouts: Sequence[Payout]) -> frozenset[str]:
-    ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
-    return frozenset(ordered[-1].output_keys) if ordered else frozenset()

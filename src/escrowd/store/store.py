@@ -15,6 +15,7 @@ from escrowd.store.database import Database, Session
 from escrowd.store.escrows import EscrowTable
 from escrowd.store.keys import KeyingTable, KeySetTable
 from escrowd.store.ledgers import LedgerTable
+from escrowd.store.overview import OverviewTable
 from escrowd.store.payouts import PayoutTable
 from escrowd.store.work import WorkTable, escrow_key
 
@@ -42,6 +43,7 @@ class SqlTransaction:
         self.ledgers = LedgerTable(session)
         self.payouts = PayoutTable(session)
         self.clock = ClockTable(session)
+        self.overview = OverviewTable(session)
         self.access = AccessTable(session)
         self.answers = AnswerTable(session)
         self.audit = AuditTable(session)

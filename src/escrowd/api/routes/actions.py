@@ -52,7 +52,7 @@ async def carry_out(parts: ApiParts, asked: Asked, escrow: str, event: Event) ->
 
     async def act(tx: FrontTransaction) -> Answer:
         made = await parts.desk.act(tx, asked.caller, id_, event)
-        (view,) = await parts.desk.show(tx, asked.caller, [made])
+        (view,) = await parts.desk.show(tx, asked.caller, [made.id])
         return said(escrow_shown(view))
 
     return respond(await parts.answering.once(asked, act))

@@ -43,7 +43,7 @@ async def create_escrow(
 
     async def act(tx: FrontTransaction) -> Answer:
         made = await parts.desk.create(tx, asked.caller, terms)
-        (view,) = await parts.desk.show(tx, asked.caller, [made])
+        (view,) = await parts.desk.show(tx, asked.caller, [made.id])
         return said(created_shown(view, await links_of(tx, parts, made.id)), 201)
 
     answer = await parts.answering.once(asked, act)

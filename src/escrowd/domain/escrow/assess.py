@@ -4,13 +4,14 @@ The watcher writes down what it sees; here is decided what it counts for. The re
 ledger and the escrow, so it may be asked again at any time, and says nothing new when nothing is new.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from escrowd.domain.escrow.events import DepositConfirmed, DepositReorged, DepositSeen, Event, SpentOutside
-from escrowd.domain.escrow.facts import DepositFacts, Escrow
+from escrowd.domain.escrow.facts import DepositFacts, Escrow, Moment
 from escrowd.domain.escrow.status import ENDED, Status
+from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import SPENDABLE_AGE, ReceivedOutput, Spend, WhyNot, credited_once
 from escrowd.domain.payouts.records import Payout
 
@@ -42,6 +43,14 @@ class Account:
     ledger: Ledger
     #: Oldest first.
     payouts: tuple[Payout, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Escrows with their money, all of one moment."""
+
+    moment: Moment
+    escrows: Mapping[EscrowId, tuple[Escrow, Account]]
 
 
 @dataclass(frozen=True, slots=True)

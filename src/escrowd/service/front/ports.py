@@ -7,18 +7,18 @@ from typing import Protocol
 from typing_extensions import override
 
 from escrowd.domain.access import ApiKeyRecord, AuditEntry, StoredAnswer
-from escrowd.domain.escrow.assess import Account
-from escrowd.domain.escrow.facts import Escrow, EscrowFilter
+from escrowd.domain.escrow.assess import Overview
+from escrowd.domain.escrow.facts import EscrowFilter
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
-from escrowd.service.ports import EscrowRows, LedgerRows, LogEntry, Transaction
+from escrowd.service.ports import EscrowRows, LogEntry, Transaction
 
 
 class FrontEscrowRows(EscrowRows, Protocol):
     """The escrows, many at a time."""
 
-    async def page(self, wanted: EscrowFilter, before: tuple[int, str] | None, limit: int) -> tuple[Escrow, ...]:
+    async def page(self, wanted: EscrowFilter, before: tuple[int, str] | None, limit: int) -> tuple[EscrowId, ...]:
         """Return escrows, the newest first, that were made before a time and id, which are those of the last one."""
         ...
 
@@ -34,11 +34,11 @@ class FrontEscrowRows(EscrowRows, Protocol):
         ...
 
 
-class FrontLedgerRows(LedgerRows, Protocol):
-    """The ledgers, many at a time."""
+class OverviewRows(Protocol):
+    """Escrows as they are shown."""
 
-    async def accounts(self, escrows: Sequence[EscrowId]) -> dict[EscrowId, Account]:
-        """Return the ledgers of escrows with their payouts."""
+    async def of(self, escrows: Sequence[EscrowId]) -> Overview:
+        """Return these escrows with their money, and the moment. Those that do not exist are left out."""
         ...
 
 
@@ -105,10 +105,9 @@ class FrontTransaction(Transaction, Protocol):
     @override
     def escrows(self) -> FrontEscrowRows: ...
     @property
-    @override
-    def ledgers(self) -> FrontLedgerRows: ...
+    def overview(self) -> OverviewRows: ...  # noqa: D102 - the type says it
     @property
-    def access(self) -> AccessRows: ...  # noqa: D102 - the type says it
+    def access(self) -> AccessRows: ...  # noqa: D102
     @property
     def answers(self) -> AnswerRows: ...  # noqa: D102
     @property

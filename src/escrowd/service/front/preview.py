@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from escrowd.domain.conflicts import NoSuchEscrow
 from escrowd.domain.errors import InvalidInput
 from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import InvalidShare, kind_of_share
@@ -53,11 +54,13 @@ async def preview(
         Uneconomic, NotAllThere: there is less than the decision needs; nothing would be paid.
 
     """
-    present = await tx.escrows.load(escrow)
+    found = (await tx.overview.of([escrow])).escrows.get(escrow)
+    if found is None:
+        raise NoSuchEscrow(f"there is no escrow {escrow}")
+    present, account = found
     if present.status not in _DIVISIBLE or present.divisible == 0:
         raise NothingToPayOut(f"there is no final deposit that could be paid out while the escrow is {present.status}")
     kind, share = _decided(present, decision, vendor_share)
-    account = (await tx.ledgers.accounts([escrow]))[escrow]
     there = unspent(account.ledger, dict(await tx.ledgers.key_images(escrow)), account.payouts)
     plan = plan_payout(present.terms, kind, share, spendable(there, account.ledger, account=0), rate.dust())
     return _reckoned(plan, rate)
