@@ -1,8 +1,9 @@
 """The application: routes, the frame around them, and how errors are answered."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -22,8 +23,8 @@ from escrowd.wire.problems import FieldProblem
 ROUTERS: Final = (escrows.router, actions.router, events.router, sessions.router, health.router)
 
 
-def build_app(parts: ApiParts) -> FastAPI:
-    """Put the application together. Its documents need no other host."""
+def build_app(parts: ApiParts, further: Iterable[APIRouter] = ()) -> FastAPI:
+    """Put the application together, with ``further`` routes. Its documents need no other host."""
     app = FastAPIOffline(
         title="escrowd",
         version=__version__,
@@ -34,7 +35,7 @@ def build_app(parts: ApiParts) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.parts = parts
-    for router in ROUTERS:
+    for router in (*ROUTERS, *further):
         app.include_router(router)
     app.add_middleware(
         Frame,
