@@ -13,7 +13,7 @@ from escrowd import __version__
 from escrowd.api.documenting import DESCRIPTION, document
 from escrowd.api.errors import InvalidRequest, MethodNotAllowed, NoSuchPath
 from escrowd.api.frame import Frame
-from escrowd.api.http_metrics import HttpMetrics
+from escrowd.api.http_metrics import HttpMetrics, StateMetrics
 from escrowd.api.parts import ApiParts
 from escrowd.api.problems import problem_response
 from escrowd.api.routes import actions, escrows, events, health, sessions
@@ -35,6 +35,7 @@ def build_app(parts: ApiParts, further: Iterable[APIRouter] = ()) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.parts = parts
+    app.state.state_metrics = StateMetrics(parts.metrics)
     for router in (*ROUTERS, *further):
         app.include_router(router)
     app.add_middleware(
@@ -42,6 +43,7 @@ def build_app(parts: ApiParts, further: Iterable[APIRouter] = ()) -> FastAPI:
         rates=parts.rates,
         metrics=HttpMetrics(parts.metrics),
         most_body_bytes=parts.settings.most_body_bytes,
+        observe=parts.observe,
     )
     app.add_exception_handler(EscrowdError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
