@@ -45,7 +45,7 @@ def api_over(
     limits = limits or ApiLimits()
     changes = Changes(limits.most_waiting)
     running.database.on_wake(changes.heard)
-    running.metrics.register(_WaitingCollector(changes))
+    running.metrics.register(WaitingCollector(changes))
     try:
         yield ApiParts(
             settings=settings,
@@ -64,6 +64,20 @@ def api_over(
         )
     finally:
         changes.end()
+
+
+class WaitingCollector(Collector):
+    """Counts who waits for events."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric of this moment."""
+        yield GaugeMetricFamily(
+            "escrowd_http_waiting", "Streams and long polls that are open", value=self._changes.waiting
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -112,16 +126,3 @@ async def _answers(running: RunningService) -> bool:
     except EscrowdError:
         return False
     return True
-
-
-class _WaitingCollector(Collector):
-    """Counts who waits for events."""
-
-    def __init__(self, changes: Changes) -> None:
-        self._changes = changes
-
-    @override
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "escrowd_http_waiting", "Streams and long polls that are open", value=self._changes.waiting
-        )

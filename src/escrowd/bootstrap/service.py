@@ -39,6 +39,7 @@ from escrowd.store.store import SqlKeyingJournal, SqlShelf, SqlStore, SqlWorkQue
 from escrowd.store.watching import SqlWatchLog
 from escrowd.store.work import ESCROW
 from escrowd.wallets.making import KeepOpen, WalletMaker
+from escrowd.wallets.metrics import StockCollector
 from escrowd.wallets.pool import PoolBounds
 from escrowd.wallets.process import WalletProgram
 from escrowd.wallets.sessions import WalletSessionManager
@@ -127,6 +128,7 @@ async def open_service(
         advance = EscrowAdvance(store, *_handlers(house, store, wallets, watching, keyer, database), observe)
         worker = await closers.enter_async_context(_worker(house, database, advance))
         wallets.metrics.register(WorkCollector(worker))
+        wallets.metrics.register(StockCollector(stock.stats))
         orchestrator = EscrowOrchestrator(store, on_taken=stock.taken)
         yield RunningService(
             orchestrator, store, database, wallets, wallets.daemon, monitor, stock, worker, house.vault, wallets.metrics

@@ -13,6 +13,7 @@ from escrowd.domain.escrow.effects import Effect, PendingEffect
 from escrowd.domain.escrow.facts import Escrow, EscrowFilter
 from escrowd.domain.escrow.history import NO_HASH, LogEntry, chained, data_of, types_of
 from escrowd.domain.escrow.machine import Step
+from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
@@ -137,6 +138,21 @@ class EscrowTable:
         table = schema.escrows
         rows = await self._session.connection.execute(select(table.c.status, func.count()).group_by(table.c.status))
         return {status: count for status, count in rows}
+
+    async def oldest_payout(self) -> int:
+        """Return for how many milliseconds the escrow has been paying out that began first; 0 where none does."""
+        paying, effects, log = schema.escrows, schema.effects, schema.log
+        # A payout begins with its order, and anew when an operator gives another one.
+        begun = (
+            select(func.max(log.c.at).label("at"))
+            .join_from(paying, effects, effects.c.escrow == paying.c.id)
+            .join(log, (log.c.escrow == effects.c.escrow) & (log.c.version == effects.c.version))
+            .where(paying.c.status == Status.PAYING, effects.c.effect == Effect.PAY)
+            .group_by(paying.c.id)
+            .subquery()
+        )
+        first = (await self._session.connection.execute(select(func.min(begun.c.at)))).scalar_one()
+        return 0 if first is None else max(0, await self._session.now() - first)
 
     # --- what belongs to a step --------------------------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ class FrontEscrowRows(EscrowRows, Protocol):
         """Return escrows, the newest first, that were made before a time and id, which are those of the last one."""
         ...
 
+    async def oldest_payout(self) -> int:
+        """Return for how many milliseconds the escrow has been paying out that began first; 0 where none does."""
+        ...
+
     async def count_by_status(self) -> dict[str, int]:
         """Return how many escrows there are in each status that any of them has."""
         ...
