@@ -51,6 +51,7 @@ def literal_address(host: str) -> Address | None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _PRINTABLE: Final = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+_END_OF_AUTHORITY: Final = re.compile("[/?#]")
 _LABEL: Final = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 #: The last label of what a browser takes as an IPv4 address, whatever stands before it.
@@ -69,7 +70,7 @@ def _parsed(text: str) -> URL:
 
 
 def _check_parts(url: URL, text: str) -> None:
-    if url.raw_user is not None or url.raw_password is not None or "@" in url.raw_authority:
+    if "@" in _END_OF_AUTHORITY.split(text.partition("//")[2], 1)[0]:
         raise UnusableUrl("a URL with user name or password is not taken: verify the signature of what you receive")
     if "#" in text:
         raise UnusableUrl("a URL with a fragment ('#') is not taken: it would not be sent")
