@@ -21,6 +21,7 @@ from escrowd.service.front.callers import Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.observing import Observer, nobody_wants_to_know
 from escrowd.service.payouts.rates import normal_fee_rate
+from escrowd.service.webhooks.endpoints import WebhookEndpoints
 from escrowd.wallets.sessions import WalletSessionManager
 from escrowd.wire.sessions import Session, SessionStats
 
@@ -56,6 +57,7 @@ def api_over(
             changes=changes,
             rates=Rates(limits.requests_per_minute),
             sessions=_SessionDoor(running.manager),
+            webhooks=WebhookEndpoints(running.vault, running.webhooks),
             metrics=running.metrics,
             look_at_stock=running.orchestrator.look_at_stock,
             fee_rate=partial(normal_fee_rate, running.daemon),

@@ -13,6 +13,9 @@ from escrowd.bootstrap.api import WaitingCollector
 from escrowd.chain.health import MonitorCounters, MonitorHealth
 from escrowd.chain.metrics import ChainCollector
 from escrowd.monero.transport import CallRecord, Endpoint
+from escrowd.service.webhooks.courier import DeliveryCounters
+from escrowd.service.webhooks.metrics import BacklogWatch, WebhookCollector
+from escrowd.service.webhooks.ports import WebhookStore
 from escrowd.service.work_metrics import WorkCollector
 from escrowd.service.worker import Worker, WorkQueue
 from escrowd.wallets.metrics import RpcMetrics, SessionCollector, StockCollector
@@ -76,13 +79,15 @@ def _register_all(registry: CollectorRegistry) -> None:
     RpcMetrics(registry).observe(CallRecord(Endpoint("127.0.0.1", 1), "get_info", 0.0, "ok"))
     HttpMetrics(registry).count("GET", "/", 200, 0.0)
     StateMetrics(registry).note({}, 0, is_ready=True)
-    # Nobody starts this worker, so it asks no queue.
+    # Nobody enters these two, so the one asks no queue and the other no store.
     worker = Worker(cast("WorkQueue", None), {})
+    backlog = BacklogWatch(cast("WebhookStore", None))
     for collector in (
         SessionCollector(lambda: _NO_SESSIONS, lambda: _NO_PROCESSES),
         ChainCollector(lambda: _IN_STEP, MonitorCounters()),
         StockCollector(lambda: _NO_STOCK),
         WorkCollector(worker),
+        WebhookCollector(DeliveryCounters(), backlog),
         WaitingCollector(Changes(1)),
     ):
         registry.register(collector)

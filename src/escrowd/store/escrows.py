@@ -18,6 +18,7 @@ from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_iden
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
 from escrowd.store.database import Session
+from escrowd.store.webhooks import Outbox
 from escrowd.store.work import WorkTable, escrow_key
 
 
@@ -199,6 +200,7 @@ class EscrowTable:
             previous = entry.hash
             entries.append(_log_columns(entry))
         await self._session.connection.execute(insert(schema.log), entries)
+        await Outbox(self._session).put([(entry["id"], entry["type"]) for entry in entries])
 
     async def _last(self, escrow: EscrowId) -> LogEntry | None:
         newest = select(func.max(schema.log.c.sequence)).where(schema.log.c.escrow == escrow).scalar_subquery()

@@ -15,13 +15,6 @@ DASHBOARD = json.loads((DEPLOY / "grafana" / "escrowd.json").read_text(encoding=
 ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 
-#: Metrics, with their labels, that are still to come. One that exists by now must go from here.
-PENDING = {
-    "escrowd_webhook_deliveries_total": {"result"},
-    "escrowd_webhook_pending": set[str](),
-    "escrowd_webhook_oldest_pending_seconds": set[str](),
-    "escrowd_webhook_endpoints_disabled": set[str](),
-}
 #: What every series gets by being scraped.
 SCRAPED = {"job", "instance"}
 #: Of Prometheus itself and of the node exporter.
@@ -62,18 +55,13 @@ def used() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 def test_metric_is_not_there() -> None:
     """Dashboard and alerts name only metrics that the service shows, with labels that these have."""
-    known = existing() | PENDING
+    known = existing()
     assert {name for name, _ in used()} - set(known) - OTHERS == set()
     odd = {
         (name, label) for name, labels in used() for label, _ in labels
         if name in known and label not in known[name] | SCRAPED
     }  # fmt: skip
     assert odd == set()
-
-
-def test_metric_is_pending_although_it_exists() -> None:
-    """The list of metrics that are still to come names none that is there."""
-    assert set(PENDING) & set(existing()) == set()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +85,7 @@ def test_metric_that_matters_is_watched_by_nobody() -> None:
     assert watched >= {
         "escrowd_ready", "escrowd_escrows", "escrowd_payout_oldest_seconds", "escrowd_chain_trouble",
         "escrowd_work_failures_total", "escrowd_session_save_failures_total", "escrowd_stock_ready",
-        "escrowd_webhook_oldest_pending_seconds", "escrowd_webhook_endpoints_disabled", "node_filesystem_avail_bytes",
+        "escrowd_webhook_oldest_pending_seconds", "escrowd_webhook_disabled", "node_filesystem_avail_bytes",
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.service.ports import EscrowRows, LogEntry, Transaction
+from escrowd.service.webhooks.ports import WebhookRows
 
 
 class FrontEscrowRows(EscrowRows, Protocol):
@@ -116,6 +117,8 @@ class FrontTransaction(Transaction, Protocol):
     def answers(self) -> AnswerRows: ...  # noqa: D102
     @property
     def audit(self) -> AuditRows: ...  # noqa: D102
+    @property
+    def webhooks(self) -> WebhookRows: ...  # noqa: D102
 
 
 class FrontStore(Protocol):
