@@ -113,9 +113,7 @@ class AsyncEscrowClient(AsyncCallGroup):
     ) -> None:
         retries = retries or Retries()
         token, base = Bearer(api_key), base_of(api_url)
-        http = httpx.AsyncClient(
-            base_url=base, headers=HEADERS, timeout=timeouts(retries.try_seconds), transport=transport
-        )
+        http = httpx.AsyncClient(base_url=base, headers=HEADERS, transport=transport)
         self._begin(AsyncCaller(http, token, retries, clock or SystemClock()), owns_connections=True)
 
     create_escrow = _makes(escrow_calls.create_escrow)

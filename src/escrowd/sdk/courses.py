@@ -35,7 +35,7 @@ def wait(
 
     """
     wanted = _statuses(until)
-    spent, call = 0.0, get(escrow_id)
+    spent, version, call = 0.0, 0, get(escrow_id)
     while True:
         answered = yield from timed_exchange(call, retries)
         escrow, spent = answered.answer, spent + answered.seconds
@@ -46,9 +46,9 @@ def wait(
         left = LONGEST_WAIT if timeout is None else min(LONGEST_WAIT, timeout - spent)
         if left <= 0:
             raise StillWaiting(f"{escrow_id} is {escrow.status} after {timeout} s, and not {_named(wanted)}", escrow)
-        if _came_at_once(call, answered.seconds):
+        if escrow.version == version and _came_at_once(call, answered.seconds):
             spent += (yield BREATH).seconds
-        call = get(escrow_id, wait=math.ceil(left), after_version=escrow.version)
+        version, call = escrow.version, get(escrow_id, wait=math.ceil(left), after_version=escrow.version)
 
 
 def escrows(

@@ -6,7 +6,7 @@ serves the synchronous and the asynchronous client, and a test of it needs neith
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, Never, TypeVar
+from typing import Final, Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
 ItemT_co = TypeVar("ItemT_co", covariant=True)
@@ -108,5 +108,3 @@ class Outcome:
 Course = Generator[Step, Outcome, ResultT]
 #: A plan that gives items on its way.
 Series = Generator[Step | Give[ItemT], Outcome, None]
-#: What a plan without items gives.
-NoItems = Never

@@ -41,8 +41,8 @@ def stream(retries: Retries, *, after: str | None = None) -> Series[Event]:
         if error is not None and not is_tried_again(came, error):
             raise error
         has_heard = error is None and (yield from _heard(request, came, reader))
-        tries = 1 if has_heard else tries + 1
-        if tries >= retries.tries and not has_heard:
+        tries = 0 if has_heard else tries + 1
+        if tries >= retries.tries:
             raise error or _nothing_said(request)
         last_id = reader.last_id
         yield _pause(retries, tries, error, reader)
@@ -93,6 +93,6 @@ def _nothing_said(request: Request) -> EscrowClientError:
 
 
 def _pause(retries: Retries, tries: int, error: EscrowClientError | None, reader: ServerEventReader) -> Pause:
-    pause = retries.pause(tries)
+    pause = retries.pause(max(tries, 1))
     asked = error.retry_after if error is not None else reader.reconnect_after
     return pause if asked is None else Pause(asked, asked + pause.most)

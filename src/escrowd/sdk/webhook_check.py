@@ -69,6 +69,12 @@ def verify_webhook(body: bytes, headers: Mapping[str, str], secrets: str | Itera
 
 _SIGNATURE: Final = "webhook-signature"
 _HEADERS: Final = ("webhook-id", "webhook-timestamp", _SIGNATURE)
+#: What the reference library says of times, and what it means.
+_STALE: Final = {
+    "Message timestamp too old": "it was sent too long ago",
+    "Message timestamp too new": "it was sent in the future",
+    "Invalid Signature Headers": "it does not say when it was sent",
+}
 
 
 def _check(secret: str) -> Webhook:
@@ -97,10 +103,8 @@ def _refusal(check: Webhook, body: bytes, headers: dict[str, str]) -> WebhookRef
         reason = "the body is no text"
     else:
         return None
-    if "timestamp" in reason:
-        return Stale(f"{reason}: it says {headers['webhook-timestamp']!r}")
-    if "Headers" in reason:
-        return Stale(f"webhook-timestamp is no time: {headers['webhook-timestamp']!r}")
+    if reason in _STALE:
+        return Stale(f"{_STALE[reason]}; webhook-timestamp is {headers['webhook-timestamp']!r}")
     return WrongSignature("no secret made the signature of this body, id and time")
 
 
