@@ -25,7 +25,6 @@ from escrowd.sdk.errors import (
 )
 from escrowd.sdk.history import verify_chain
 from escrowd.sdk.retries import Retries
-from escrowd.sdk.sandbox_calls import Funded, Mined, SandboxClock
 from escrowd.sdk.webhook_check import (
     MissingHeaders,
     Stale,
@@ -44,16 +43,13 @@ __all__ = [
     "EscrowClient",
     "EscrowClientError",
     "Forbidden",
-    "Funded",
     "Invalid",
-    "Mined",
     "MissingHeaders",
     "NotAllowed",
     "NotFound",
     "OutcomeUnknown",
     "Refused",
     "Retries",
-    "SandboxClock",
     "ServerError",
     "Stale",
     "StillWaiting",

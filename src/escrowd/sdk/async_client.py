@@ -131,6 +131,7 @@ class AsyncEscrowClient(AsyncCallGroup):
     propose_split = _makes(escrow_calls.propose_split)
     accept_split = _makes(escrow_calls.accept_split)
     preview = _makes(escrow_calls.preview)
+    links = _makes(escrow_calls.links)
     rotate_link = _makes(escrow_calls.rotate_link)
     log = _iterates(courses.log)
     log_page = _makes(event_calls.log_page)

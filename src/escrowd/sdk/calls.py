@@ -36,8 +36,13 @@ class Call(Generic[AnswerT]):
 
 
 def reading(answer: type[AnswerT], path: str, *, held_seconds: float = 0.0, **query: QueryValue) -> Call[AnswerT]:
-    """Return a call that changes nothing. Parts of the query that are ``None`` or empty are left out."""
-    return Call(Request("GET", path, _query(query)), answer, held_seconds)
+    """Return a call that changes nothing. The query is as :func:`query_of` makes it."""
+    return Call(Request("GET", path, query_of(**query)), answer, held_seconds)
+
+
+def query_of(**values: QueryValue) -> tuple[tuple[str, str], ...]:
+    """Return a query. What is ``None`` or empty is left out, and what is several stands there several times."""
+    return tuple((name, text) for name, value in values.items() for text in _texts(name, value))
 
 
 def posting(answer: type[AnswerT], path: str, body: BaseModel | None, idempotency_key: str | None) -> Call[AnswerT]:
@@ -116,10 +121,6 @@ def _json(body: BaseModel | None) -> bytes:
     # One text for all tries: the server binds the key to it.
     content = {} if body is None else body.model_dump(mode="json", exclude_none=True)
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _query(values: Mapping[str, QueryValue]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, text) for name, value in values.items() for text in _texts(name, value))
 
 
 def _texts(name: str, value: QueryValue) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from escrowd.wire.escrows import (
     NewEscrow,
     NewFee,
     PartyLink,
+    PartyLinks,
     Preview,
     PreviewedPayout,
     Role,
@@ -41,7 +42,7 @@ def create_escrow(  # noqa: PLR0913 - the terms of an escrow, each with a name a
     custody: Mapping[Role, Custody] | None = None,
     idempotency_key: str | None = None,
 ) -> Call[CreatedEscrow]:
-    """Make an escrow and return it with the links of its parties, whose tokens are shown this once.
+    """Make an escrow and return it with the links of its parties. Each is a secret of its party.
 
     Amounts are piconero. What is left out has the default of the service; ``custody`` is ``hosted`` for every role that
     it does not name.
@@ -154,6 +155,11 @@ def preview(
     """Return what an action would pay to whom if it were taken now, the network's fee included. Nothing is done."""
     body = checked(Preview, action=action, vendor_share=piconero(vendor_share))
     return posting(PreviewedPayout, f"{ESCROWS}/{part(escrow_id)}/preview", body, idempotency_key)
+
+
+def links(escrow_id: str) -> Call[PartyLinks]:
+    """Return the links of all parties, for whoever made the escrow. Each is a secret of its party."""
+    return reading(PartyLinks, f"{ESCROWS}/{part(escrow_id)}/links")
 
 
 def rotate_link(escrow_id: str, *, role: Role, idempotency_key: str | None = None) -> Call[PartyLink]:

@@ -27,6 +27,8 @@ class Bearer(httpx.Auth):
     """
 
     def __init__(self, token: str) -> None:
+        # A key that was read from a file ends with its line.
+        token = token.strip()
         # Checked here, because the errors of the HTTP libraries show a header that they do not take.
         if not _TOKEN.fullmatch(token):
             raise ValueError("a key or token is made of visible ASCII characters, without spaces or line breaks")

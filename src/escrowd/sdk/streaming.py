@@ -1,10 +1,11 @@
 """Listens to the stream of events, as a plan: connects again from the last event whenever the connection ends."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from pydantic import ValidationError
 
+from escrowd.sdk.calls import query_of, several
 from escrowd.sdk.errors import EscrowClientError
 from escrowd.sdk.event_calls import EVENTS
 from escrowd.sdk.exchange import is_tried_again
@@ -18,8 +19,8 @@ from escrowd.wire.events import Event
 SILENCE: Final = 60.0
 
 
-def stream(retries: Retries, *, after: str | None = None) -> Series[Event]:
-    """Listen to the events after a cursor, or all, as they happen, without end.
+def stream(retries: Retries, *, after: str | None = None, types: str | Iterable[str] = ()) -> Series[Event]:
+    """Listen to the events after a cursor, or all, as they happen, without end; of some types, or all.
 
     A connection that breaks is made again, from the last event on. Keep the ``cursor`` of each event that was dealt
     with, and begin after it next time.
@@ -32,10 +33,10 @@ def stream(retries: Retries, *, after: str | None = None) -> Series[Event]:
         EscrowClientError: the server refuses, or was not reached at any of the tries in a row.
 
     """
-    last_id, tries = after or "", 0
+    chosen, last_id, tries = several(types), after or "", 0
     while True:
         reader = ServerEventReader(last_id)
-        request = _request(last_id)
+        request = _request(last_id, chosen)
         came = yield Listen(request, SILENCE)
         error = _error(request, came)
         if error is not None and not is_tried_again(came, error):
@@ -51,11 +52,11 @@ def stream(retries: Retries, *, after: str | None = None) -> Series[Event]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _request(last_id: str) -> Request:
+def _request(last_id: str, types: tuple[str, ...]) -> Request:
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     if last_id:
         headers["Last-Event-ID"] = last_id
-    return Request("GET", f"{EVENTS}/stream", (("after", last_id),) if last_id else (), headers)
+    return Request("GET", f"{EVENTS}/stream", query_of(after=last_id, type=types), headers)
 
 
 def _error(request: Request, came: Outcome) -> EscrowClientError | None:

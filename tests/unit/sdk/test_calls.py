@@ -37,6 +37,7 @@ CALLS: list[tuple[Call[Any], str, str, dict[str, str], object]] = [
         {},
         {"action": "rule", "vendor_share": "18446744073709551615"},
     ),
+    (escrow_calls.links(ESCROW), "GET", f"{E}/links", {}, None),
     (escrow_calls.rotate_link(ESCROW, role="buyer"), "POST", f"{E}/links/buyer/rotate", {}, NOTHING),
     (event_calls.log_page(ESCROW, after=0, limit=10), "GET", f"{E}/log", {"after": "0", "limit": "10"}, None),
     (event_calls.event_page(after="", wait=3), "GET", "/v1/events", {"wait": "3"}, None),
@@ -54,7 +55,7 @@ CALLS: list[tuple[Call[Any], str, str, dict[str, str], object]] = [
     (node_calls.health(), "GET", "/healthz", {}, None),
     (node_calls.readiness(), "GET", "/readyz", {}, None),
     (sandbox_calls.mine(10), "POST", "/sandbox/mine", {}, {"blocks": 10}),
-    (sandbox_calls.fund("4A", amount=10**12), "POST", "/sandbox/fund", {}, {"address": "4A", "amount": str(10**12)}),
+    (sandbox_calls.fund("4A", 10**12), "POST", "/sandbox/fund", {}, {"address": "4A", "amount": str(10**12)}),
     (sandbox_calls.advance_clock(60), "POST", "/sandbox/clock", {}, {"advance_seconds": 60}),
     (
         webhook_calls.create_webhook(url="https://shop.example", types="escrow.held"),

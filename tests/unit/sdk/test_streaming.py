@@ -43,6 +43,13 @@ def test_stream_from_the_beginning_names_a_place() -> None:
     assert asked(run.requests[0].query, run.requests[0].headers) == (None, None)
 
 
+def test_stream_of_some_types_becomes_one_of_all() -> None:
+    """The types that were asked for are asked for again after a break."""
+    run = drive(stream(THREE, types=("escrow.held", "escrow.funded")), OPEN, said(1), END, OPEN)
+    wanted = (("type", "escrow.held"), ("type", "escrow.funded"))
+    assert [each.query for each in run.requests] == [wanted, (("after", "1"), *wanted)]
+
+
 def test_event_that_was_cut_off_is_lost() -> None:
     """What a break cut off is not given, and asked for again."""
     run = drive(stream(THREE), OPEN, said(1), Outcome(body=b"id: 2\ndata: {"), lost(), OPEN, said(2))
