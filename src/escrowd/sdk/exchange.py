@@ -1,7 +1,6 @@
 """One call with all its tries, as a plan: the same request with the same key, until it is answered or patience ends."""
 
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Final, Generic
 
 from escrowd.sdk.calls import AnswerT, Call
@@ -39,8 +38,9 @@ def timed_exchange(call: Call[AnswerT], retries: Retries) -> Course[Answered[Ans
     request = call.request
     # What the server holds back on purpose is no time lost.
     patience = replace(retries, seconds=retries.seconds + call.held_seconds)
-    spent, may_have_happened = 0.0, False
-    for tries in count(1):
+    tries, spent, may_have_happened = 0, 0.0, False
+    while True:
+        tries += 1
         seconds = min(retries.try_seconds + call.held_seconds, max(patience.seconds - spent, _SHORTEST_TRY))
         came = yield Send(request, seconds)
         spent += came.seconds
@@ -52,7 +52,6 @@ def timed_exchange(call: Call[AnswerT], retries: Retries) -> Course[Answered[Ans
         if pause is None:
             raise _final(request, error, tries, may_have_happened=may_have_happened)
         spent += (yield pause).seconds
-    raise AssertionError("counting ended")
 
 
 def is_tried_again(came: Outcome, error: EscrowClientError) -> bool:

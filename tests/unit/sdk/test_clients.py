@@ -12,6 +12,7 @@ from escrowd.sdk import (
     ConnectionFailed,
     EscrowClient,
     EscrowClientError,
+    Forbidden,
     OutcomeUnknown,
     Retries,
     UnreadableAnswer,
@@ -190,6 +191,32 @@ def test_slow_drip_keeps_a_call_for_ever() -> None:
     with client_of(answers, clock) as client, pytest.raises(ConnectionFailed, match="in time"):
         client.get(ESCROW)
     assert len(answers.asked) in (3, 4)
+
+
+async def test_awaited_slow_drip_keeps_a_call_for_ever() -> None:
+    """The asynchronous client gives up an answer that comes byte by byte, too."""
+    clock = StubClock()
+    slow = (httpx.Response(200, stream=Parts(*[b" "] * 1000, each=lambda: clock.sleep(5))) for _ in range(9))
+    answers = Recorder(*slow)
+    async with async_client_of(answers, clock) as client:
+        with pytest.raises(ConnectionFailed, match="in time"):
+            await client.get(ESCROW)
+    assert len(answers.asked) in (3, 4)
+
+
+async def test_refused_stream_is_listened_to() -> None:
+    """A stream that is refused raises what the server says, in both clients, and health is told by both."""
+    refusal = {"title": "no", "status": 403, "code": "not_permitted", "detail": "no"}
+    with client_of(lambda _: httpx.Response(403, json=refusal)) as client:
+        with pytest.raises(Forbidden, match="not_permitted"):
+            next(client.stream())
+        with pytest.raises(Forbidden):
+            client.is_ready()
+    async with async_client_of(lambda _: httpx.Response(403, json=refusal)) as awaited:
+        with pytest.raises(Forbidden, match="not_permitted"):
+            await anext(awaited.stream())
+    async with async_client_of(lambda _: httpx.Response(503)) as awaited:
+        assert await awaited.is_ready() is False
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])

@@ -1,6 +1,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
@@ -47,30 +48,46 @@ def test_signature_of_another_kind_spoils_a_good_one(unknown: str) -> None:
         verify_webhook(BODY, {**good, "Webhook-Signature": f"{unknown} v2,AAAA"}, SECRET)
 
 
-@pytest.mark.parametrize(
-    ("headers", "body", "kind"),
-    [
-        ({}, BODY, MissingHeaders),
-        (signed(SECRET, webhook_id=""), BODY, MissingHeaders),
-        (signed(SECRET, webhook_id="evt_2"), BODY, WrongSignature),
-        (signed(OTHER), BODY, WrongSignature),
-        (signed(SECRET), BODY + b" ", WrongSignature),
-        (signed(SECRET), b"\xff\xfe", WrongSignature),
-        (signed(SECRET, age=310), BODY, Stale),
-        (signed(SECRET, age=-310), BODY, Stale),
-        (signed(SECRET, webhook_timestamp="1" * 30), BODY, Stale),
-        (signed(SECRET, webhook_timestamp="nan"), BODY, Stale),
-        (signed(SECRET, webhook_timestamp="yesterday"), BODY, Stale),
-        (signed(SECRET, body=b"{}"), b"{}", UnreadableEvent),
-        (signed(SECRET, body=b"no json"), b"no json", UnreadableEvent),
-    ],
-)
-def test_bad_webhook_is_taken(headers: dict[str, str], body: bytes, kind: type[WebhookRefused]) -> None:
+#: What is changed in a good webhook: who signs it, when, what its headers and body say. And what it is refused as.
+BAD: list[tuple[dict[str, Any], bytes, type[WebhookRefused]]] = [
+    ({"webhook_id": ""}, BODY, MissingHeaders),
+    ({"webhook_signature": ""}, BODY, MissingHeaders),
+    ({"webhook_timestamp": ""}, BODY, MissingHeaders),
+    ({"webhook_id": "evt_2"}, BODY, WrongSignature),
+    ({"body": BODY + b"!"}, BODY, WrongSignature),
+    ({}, BODY + b" ", WrongSignature),
+    ({}, b"\xff\xfe", WrongSignature),
+    ({"age": 310}, BODY, Stale),
+    ({"age": -400}, BODY, Stale),
+    ({"webhook_timestamp": "1" * 30}, BODY, Stale),
+    ({"webhook_timestamp": "nan"}, BODY, Stale),
+    ({"webhook_timestamp": "yesterday"}, BODY, Stale),
+    ({"body": b"{}"}, b"{}", UnreadableEvent),
+    ({"body": b"no json"}, b"no json", UnreadableEvent),
+]
+
+
+@pytest.mark.parametrize("row", BAD, ids=lambda row: f"{row[2].__name__} {row[0]}")
+def test_bad_webhook_is_taken(row: tuple[dict[str, Any], bytes, type[WebhookRefused]]) -> None:
     """Everything else is refused, with what is wrong, and without the secrets."""
+    change, body, kind = row
+    headers = signed(SECRET, **change)
     with pytest.raises(kind) as caught:
         verify_webhook(body, headers, (SECRET,))
     assert type(caught.value) is kind
     assert SECRET not in repr(caught.value)
+
+
+def test_request_without_headers_is_taken() -> None:
+    """What has none of the headers is refused with their names."""
+    with pytest.raises(MissingHeaders, match="webhook-id, webhook-timestamp, webhook-signature"):
+        verify_webhook(BODY, {}, SECRET)
+
+
+def test_other_secret_vouches() -> None:
+    """What another secret signed is refused."""
+    with pytest.raises(WrongSignature):
+        verify_webhook(BODY, signed(OTHER), SECRET)
 
 
 @pytest.mark.parametrize("secrets", ["", "whsec_", "whsec_é", "whsec_a", ()])
