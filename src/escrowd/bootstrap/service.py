@@ -114,16 +114,9 @@ async def open_service(
         await migrate(database)
         await closers.enter_async_context(Node(database, house.node))
         store = SqlStore(database, house.node)
-        wallet_house = WalletHouse(
-            house.program,
-            house.run_directory,
-            house.vault,
-            StoredWalletRecords(store),
-            house.sessions,
-            house.pool,
-            house.attached,
+        wallets = await closers.enter_async_context(
+            open_wallet_house(_wallet_house(house, store), _calls(observer, observe))
         )
-        wallets = await closers.enter_async_context(open_wallet_house(wallet_house, _calls(observer, observe)))
         watch_log = SqlWatchLog(database, house.vault)
         monitor = await closers.enter_async_context(monitor_of(house.chain, house.network, wallets, watch_log))
         stock = await closers.enter_async_context(_stock(house, database, wallets))
@@ -153,6 +146,18 @@ async def open_service(
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _wallet_house(house: ServiceHouse, store: SqlStore) -> WalletHouse:
+    return WalletHouse(
+        house.program,
+        house.run_directory,
+        house.vault,
+        StoredWalletRecords(store),
+        house.sessions,
+        house.pool,
+        house.attached,
+    )
 
 
 def _keyer(house: ServiceHouse, wallets: RunningHouse, keep_open: KeepOpen) -> Keyer:
