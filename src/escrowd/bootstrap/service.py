@@ -115,8 +115,9 @@ async def open_service(
         await migrate(database)
         await closers.enter_async_context(Node(database, house.node))
         store = SqlStore(database, house.node)
-        calls = _calls(observer, observe)
-        wallets = await closers.enter_async_context(open_wallet_house(_wallet_house(house, store), calls))
+        wallets = await closers.enter_async_context(
+            open_wallet_house(_wallet_house(house, store), _calls(observer, observe))
+        )
         watch_log = SqlWatchLog(database, house.vault)
         monitor = await closers.enter_async_context(monitor_of(house.chain, house.network, wallets, watch_log))
         stock = await closers.enter_async_context(_stock(house, database, wallets))
