@@ -24,7 +24,7 @@ def new_secret() -> Secret:
 
 def secret_purpose(webhook: str) -> str:
     """Name what the secret of an endpoint is sealed for."""
-    return f"secret of webhook {webhook}"
+    return f"webhook {webhook}"
 
 
 def valid_secrets(webhook: Webhook, sealer: Sealer, now: int) -> tuple[Secret, ...]:
