@@ -5,6 +5,7 @@ silence: a setting that nobody knows is an error, wherever it stands.
 """
 
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -263,6 +264,8 @@ def _as_text(value: object) -> str:
 
 def _passphrase(path: Path) -> Secret:
     try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise InvalidSettings(f"the passphrase file {path} can be read by others; run: chmod 600 {path}")
         return Secret(path.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSettings(f"the passphrase file {path} cannot be read: {error}") from error
@@ -272,5 +275,9 @@ def _salt(passphrase_file: Path) -> bytes:
     """Return the salt of the passphrase, made once. It is no secret, but without it the key is lost: it lies beside."""
     path = passphrase_file.with_name(f"{passphrase_file.name}.salt")
     if not path.exists():
-        path.write_bytes(os.urandom(SALT_BYTES))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(SALT_BYTES))
+            file.flush()
+            os.fsync(descriptor)
     return path.read_bytes()
