@@ -6,8 +6,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from escrowd.bootstrap import configure_logging
 from escrowd.cli.interruption import run_until_interrupted
@@ -53,7 +51,6 @@ def _show_settings(config: Path | None, *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(shown).decode())
         return
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
-    for each in shown:
-        table.add_row(each.name, each.value, each.origin)
-    Console(highlight=False, markup=False, soft_wrap=True).print(table)
+    # Not cut to the width of a terminal: these lines are looked through with grep.
+    name, value = (max(len(getattr(each, column)) for each in shown) for column in ("name", "value"))
+    typer.echo("\n".join(f"{each.name:{name}}  {each.value:{value}}  {each.origin}" for each in shown))

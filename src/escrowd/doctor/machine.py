@@ -32,15 +32,11 @@ PORT_TAKEN: Final = Kind(
     "another program listens on {host}:{port}, and no service of escrowd runs here",
     "end that program (ss -ltnp names it), or set another api.port",
 )
-NOT_OURS: Final = Kind(
-    "api.address_not_here",
-    "{host} is no address of this machine: {error}",
-    "set api.host to one that it has (ip address lists them), 127.0.0.1 behind a proxy on the same machine",
-)
-PORT_FORBIDDEN: Final = Kind(
-    "api.port_forbidden",
-    "this user may not listen on port {port}",
-    "set an api.port of 1024 or more behind a proxy, or give the unit CAP_NET_BIND_SERVICE",
+CANNOT_LISTEN: Final = Kind(
+    "api.cannot_listen",
+    "the API cannot listen at {host}:{port}: {error}",
+    "set api.host to an address of this machine (ip address lists them) and api.port to 1024 or more; behind a proxy "
+    "on the same machine 127.0.0.1 and 8080 will do",
 )
 IN_THE_CLEAR: Final = warning(
     "api.in_the_clear",
@@ -124,17 +120,15 @@ async def _port(around: Surroundings) -> Iterable[Finding]:
             api.host, api.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except OSError as error:
-        return (NOT_OURS.found(host=api.host, error=error.strerror),)
+        return (CANNOT_LISTEN.found(host=api.host, port=api.port, error=error.strerror),)
     family, kind, protocol, _, address = places[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
-        except PermissionError:
-            return (PORT_FORBIDDEN.found(port=api.port),)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                return (NOT_OURS.found(host=api.host, error=error.strerror),)
+                return (CANNOT_LISTEN.found(host=api.host, port=api.port, error=error.strerror),)
         else:
             return ()
     if service_in(around.settings.run_directory) is not None:
@@ -164,7 +158,7 @@ async def _receivers(around: Surroundings) -> Iterable[Finding]:
 CHECKS: Final = (
     Check("enough files may be open", _open_files, (OPEN_FILES,)),
     Check("the memory is enough for the sessions", _memory, (MEMORY,)),
-    Check("the API has its port", _port, (PORT_TAKEN, NOT_OURS, PORT_FORBIDDEN)),
+    Check("the API has its port", _port, (PORT_TAKEN, CANNOT_LISTEN)),
     Check("the API is not reached in the clear", _encrypted, (IN_THE_CLEAR,)),
     Check("webhooks stay outside", _receivers, (LOOPBACK_ALLOWED,)),
 )
