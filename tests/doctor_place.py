@@ -1,5 +1,6 @@
 """A place in which the service could run, for the tests of the doctor: everything in it is as it should be."""
 
+import asyncio
 import os
 import secrets
 import time
@@ -49,9 +50,12 @@ class StubDaemon:
         self.blocks: dict[int, str] = {0: GENESIS}
         #: In place of any answer: a status of HTTP and a body.
         self.rubbish: tuple[int, bytes] | None = None
+        self.is_silent = False
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one call."""
+        if self.is_silent:
+            await asyncio.Event().wait()
         if self.rubbish is not None:
             return web.Response(status=self.rubbish[0], body=self.rubbish[1])
         call = msgspec.json.decode(await request.read())

@@ -19,7 +19,7 @@ from escrowd.store.coding import decoded
 
 OUT_OF_REACH: Final = Kind(
     "daemon.out_of_reach",
-    "{error}",
+    "the daemon does not answer: {error}",
     "start monerod, or name its host and RPC port as daemon.host and daemon.port",
 )
 NOT_MONERO: Final = Kind(

@@ -25,7 +25,7 @@ NEW: Final = warning(
 )
 OUT_OF_REACH: Final = Kind(
     "database.out_of_reach",
-    "{error}",
+    "the database did not answer: {why}",
     "see that the database server runs, and that database.url has its host, name, user and password",
 )
 UNREADABLE: Final = Kind(
@@ -88,7 +88,7 @@ async def _answers(around: Surroundings) -> Iterable[Finding]:
             # SQLite opens its file only now.
             await session.connection.execute(text("SELECT 1" if file is None else "PRAGMA schema_version"))
     except DatabaseUnavailable as error:
-        return (OUT_OF_REACH.found(error=error),)
+        return (OUT_OF_REACH.found(why=str(error).partition(": ")[2]),)
     except StoreError as error:
         return (UNREADABLE.found(error=error),)
     return ()

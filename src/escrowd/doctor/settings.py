@@ -10,13 +10,13 @@ from escrowd.settings.errors import InvalidSettings
 
 UNREADABLE: Final = Kind(
     "settings.unreadable",
-    "{error}",
+    "there are no settings: {error}",
     "give the file that there is with --config or ESCROWD_CONFIG, make it readable for the user of the service, "
     "and write it as TOML; deploy/escrowd.toml is an example",
 )
 WRONG: Final = Kind(
     "settings.wrong",
-    "{error}",
+    "a setting is wrong: {error}",
     "correct or remove what is named; docs/reference/settings.md tells of all settings",
 )
 PASSWORD_READABLE: Final = Kind(

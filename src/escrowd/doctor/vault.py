@@ -27,7 +27,7 @@ MISSING: Final = Kind(
 )
 MALFORMED: Final = Kind(
     "vault.key_malformed",
-    "{why}",
+    "the vault key cannot be used: {why}",
     "bring back the key as it was made: 64 hexadecimal digits on one line, or a passphrase of 12 characters or more "
     "with its salt",
 )

@@ -310,6 +310,13 @@ async def test_daemon_is_not_there(place: Place, daemon: StubDaemon) -> None:
     told(await place.look("the daemon answers"), "daemon.out_of_reach", mend="start monerod")
 
 
+async def test_daemon_is_silent(place: Place, daemon: StubDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that takes a call and does not answer it is out of reach, after some seconds."""
+    monkeypatch.setattr("escrowd.doctor.daemon._PATIENCE", 0.1)
+    daemon.is_silent = True
+    told(await place.look("the daemon answers"), "daemon.out_of_reach", mend="start monerod")
+
+
 @pytest.mark.parametrize("rubbish", [(200, b"<html>"), (404, b""), (401, b""), (200, b'{"result": {}}')])
 async def test_daemon_is_something_else(place: Place, daemon: StubDaemon, rubbish: tuple[int, bytes]) -> None:
     """What answers as no monerod does is told of."""
