@@ -15,17 +15,17 @@ from escrowd.store import schema
 
 HELD: Final = Kind(
     "escrows.held",
-    "{count} escrows are held, {first} first: what wallet and chain say disagrees",
+    "escrows that are held: {count}, the oldest is {first}; what its wallet and the chain say disagrees",
     "see 'escrowd escrows show {first}', find out why, and resume, refund or release it; its money is safe meanwhile",
 )
 FAILING: Final = Kind(
     "work.failing",
-    "{count} pieces of work fail again and again; {first} failed {attempts} times, the last time with: {error}",
+    "work that fails again and again: {count}; {first} failed {attempts} times, the last time with: {error}",
     "mend what the error names; the work is tried again by itself",
 )
 STUCK: Final = Kind(
     "effects.stuck",
-    "{count} effects are not carried out, the oldest is {effect} of {escrow} and waits for {minutes} minutes",
+    "effects that are not carried out: {count}, the oldest is {effect} of {escrow}, which waits for {minutes} minutes",
     "see that the service runs and what its log says of that escrow",
 )
 BROKEN: Final = Kind(

@@ -50,12 +50,12 @@ STALE_DATA: Final = warning(
 )
 FILES_MISSING: Final = Kind(
     "wallets.files_missing",
-    "{count} wallet files are not in {directory}, {first} among them",
+    "wallet files that are not in {directory}: {count}, {first} among them",
     "bring them back from a backup, or run 'escrowd restore': the keys are also in the database, under seal",
 )
 FILES_READABLE: Final = Kind(
     "wallets.files_readable",
-    "others than their owner may read {count} wallet files or their directory, {first} among them (mode {mode})",
+    "wallet files that others than their owner may read: {count}, {first} among them (mode {mode})",
     "run: chmod -R go-rwx {directory}",
 )
 

@@ -29,7 +29,7 @@ MALFORMED: Final = Kind(
     "vault.key_malformed",
     "the vault key cannot be used: {why}",
     "bring back the key as it was made: 64 hexadecimal digits on one line, or a passphrase of 12 characters or more "
-    "with its salt",
+    "with its salt; where only root may read it, run the doctor as root",
 )
 READABLE: Final = Kind(
     "vault.key_readable",

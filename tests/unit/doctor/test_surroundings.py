@@ -200,7 +200,7 @@ async def test_wallet_files_are_readable(place: Place) -> None:
     for name in ("one.keys", "two.keys"):
         (place.wallets / name).touch(mode=0o644)
     finding = told(await place.look("the wallet files are private"), "wallets.files_readable", mend="chmod -R go-rwx")
-    assert "2 wallet files" in finding.what
+    assert ": 2, " in finding.what
 
 
 # --- the machine -----------------------------------------------------------------------------------------------------
