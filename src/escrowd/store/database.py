@@ -211,7 +211,10 @@ def _url(text: str) -> URL:
 def _engine(url: URL, is_sqlite: bool, read_only: bool) -> AsyncEngine:  # noqa: FBT001 - which of the four
     if is_sqlite:
         return sqlite_engine(url, BUSY_TIMEOUT, read_only=read_only)
-    return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
+    options = {"server_settings": {"default_transaction_read_only": "on"}} if read_only else {}
+    return create_async_engine(
+        url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10, connect_args=options
+    )
 
 
 def _make_private(path: Path) -> None:
