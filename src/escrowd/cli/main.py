@@ -8,6 +8,7 @@ import typer
 from escrowd import __version__
 from escrowd.cli.bench import bench_app
 from escrowd.cli.demo import demo
+from escrowd.cli.doctor import doctor
 from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
 from escrowd.domain.errors import EscrowdError, Fault, Retry
@@ -16,6 +17,7 @@ app = typer.Typer(name="escrowd", no_args_is_help=True, help="Self-hosted 2-of-3
 app.command()(serve)
 app.command()(sandbox)
 app.command()(demo)
+app.command()(doctor)
 app.add_typer(bench_app, name="bench")
 
 

@@ -146,10 +146,15 @@ def load_settings(
     for origin, settings in sources:
         values |= settings
         origins |= {
-            name: _variable(name) if origin == "environment" else f"flag --{name}" if origin == "flag" else origin
+            name: variable_of(name) if origin == "environment" else f"flag --{name}" if origin == "flag" else origin
             for name in settings
         }
     return Settings(_validated(values, origins), origins, environment)
+
+
+def variable_of(name: str) -> str:
+    """Return the variable of the environment that names a setting."""
+    return PREFIX + name.replace(".", "__").upper()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -189,7 +194,7 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    known = {_variable(name): name for name, _ in _leaves(SettingsModel())}
+    known = {variable_of(name): name for name, _ in _leaves(SettingsModel())}
     for variable, text in environment.items():
         if not variable.startswith(PREFIX) or variable.startswith(NOT_SETTINGS):
             continue
@@ -197,10 +202,6 @@ def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
             raise InvalidSettings(f"{variable} is no setting; {_nearest(variable, known)}")
         # A list is written as JSON; everything else is read from its text.
         yield known[variable], _json_list(text) if text.startswith("[") else text
-
-
-def _variable(name: str) -> str:
-    return PREFIX + name.replace(".", "__").upper()
 
 
 def _json_list(text: str) -> object:
