@@ -1,1 +1,1 @@
-"""The HTTP API: routes, who may call them, and how they answer. What is allowed to an escrow is said by its state table."""
+"""The HTTP API: what may be called and how it answers. What may be done to an escrow is said by its state table."""

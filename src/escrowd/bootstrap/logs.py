@@ -3,6 +3,9 @@
 import sys
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from escrowd.domain.cause import present_cause
 
 
 def configure_logging(*, level: int, as_json: bool) -> None:
@@ -12,6 +15,7 @@ def configure_logging(*, level: int, as_json: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_cause,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer()
@@ -19,3 +23,12 @@ def configure_logging(*, level: int, as_json: bool) -> None:
             else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
     )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _add_cause(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if cause := present_cause():
+        event["cause"] = cause
+    return event

@@ -75,6 +75,7 @@ class RunningService:
     monitor: BlockchainMonitor
     stock: Stock
     worker: Worker
+    vault: Vault
     metrics: CollectorRegistry
 
     @property
@@ -118,7 +119,7 @@ async def open_service(house: ServiceHouse, observer: CallObserver | None = None
         wallets.metrics.register(WorkCollector(worker))
         orchestrator = EscrowOrchestrator(store, on_taken=stock.taken)
         yield RunningService(
-            orchestrator, store, database, wallets, wallets.daemon, monitor, stock, worker, wallets.metrics
+            orchestrator, store, database, wallets, wallets.daemon, monitor, stock, worker, house.vault, wallets.metrics
         )
 
 

@@ -25,6 +25,7 @@ class Prefix(StrEnum):
     EVENT = "evt"
     PAYOUT = "pay"
     WEBHOOK = "whk"
+    API_KEY = "key"
 
 
 class InvalidIdentifier(InvalidInput):

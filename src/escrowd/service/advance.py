@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeAlias
 
 import structlog
 
+from escrowd.domain.cause import caused_by, present_cause
 from escrowd.domain.escrow.assess import Ledger, assess
 from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.escrow.events import Event
@@ -72,12 +73,18 @@ class EscrowAdvance:
             EscrowdError: something failed; it is tried again later, from where it stands.
 
         """
+        with caused_by(f"{claim.key}/{claim.fence}"):
+            return await self._advance(escrow, claim)
+
+    async def _advance(self, escrow: EscrowId, claim: Claim) -> float | None:
         await self._look_at_chain_and_clock(escrow, claim)
         # Before the effects: one that fails may wait for the very payout that has to be sent once more.
         await self._follow(escrow, claim)
         while (task := await self._next_task(escrow, claim)) is not None:
             claim.check()
-            await self._carry_out(task)
+            # An effect goes on with what it came of, and so does what comes of it.
+            with caused_by(task.effect.cause or present_cause()):
+                await self._carry_out(task)
         return await self._seconds_to_next_look(escrow)
 
     async def _look_at_chain_and_clock(self, escrow: EscrowId, claim: Claim) -> None:

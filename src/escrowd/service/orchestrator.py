@@ -57,19 +57,26 @@ class EscrowOrchestrator:
             CustodyNotOffered: a party wants to keep its own key.
 
         """
+        async with self._store.transaction() as tx:
+            made = await self.create_within(tx, terms, who)
+        self.look_at_stock()
+        return made
+
+    async def create_within(self, tx: Transaction, terms: Terms, who: Who = Who.INTEGRATOR) -> Escrow:
+        """Begin an escrow in a transaction that does more than that. Call ``look_at_stock`` when it has committed."""
         checked_terms(terms)
         own = [role for role, custody in terms.custody.items() if custody is not Custody.HOSTED]
         if own:
             raise CustodyNotOffered(f"own custody is not offered yet, and was asked for the {', '.join(own)}")
-        async with self._store.transaction() as tx:
-            moment = await tx.clock.now()
-            taken = await tx.take_stock()
-            first = create(taken or self._new_id(moment), terms, who, moment)
-            await tx.escrows.add(first)
-            made = await _with_keys(tx, first, moment) if taken else first.after
-        if taken:
-            self._on_taken()
-        return made
+        moment = await tx.clock.now()
+        taken = await tx.take_stock()
+        first = create(taken or self._new_id(moment), terms, who, moment)
+        await tx.escrows.add(first)
+        return await _with_keys(tx, first, moment) if taken else first.after
+
+    def look_at_stock(self) -> None:
+        """See to it that the stock is filled again: a set of wallets may have been taken out of it."""
+        self._on_taken()
 
     async def command(self, escrow: EscrowId, event: Event, who: Who) -> Escrow:
         """Take what somebody says about an escrow, and return the escrow as it is then.
@@ -81,10 +88,14 @@ class EscrowOrchestrator:
 
         """
         async with self._store.transaction() as tx:
-            before = await tx.escrows.load(escrow, for_update=True)
-            taken = step(before, event, who, await tx.clock.now())
-            await tx.escrows.save(taken)
-            return taken.after
+            return await self.command_within(tx, escrow, event, who)
+
+    async def command_within(self, tx: Transaction, escrow: EscrowId, event: Event, who: Who) -> Escrow:
+        """Take what somebody says in a transaction that does more than that. Raises as :meth:`command` does."""
+        before = await tx.escrows.load(escrow, for_update=True)
+        taken = step(before, event, who, await tx.clock.now())
+        await tx.escrows.save(taken)
+        return taken.after
 
     async def view(self, escrow: EscrowId) -> EscrowView:
         """Show how an escrow stands, without waiting for who changes it. Raises NoSuchEscrow."""

@@ -177,6 +177,11 @@ class Worker:
         """Keys of the rows that are being carried out here."""
         return frozenset(self._running)
 
+    @property
+    def is_working(self) -> bool:
+        """Whether due rows are looked for."""
+        return not self._stops and bool(self._tasks) and not any(each.done() for each in self._tasks)
+
     # --- claiming ----------------------------------------------------------------------------------------------------
 
     async def _look_regularly(self) -> None:

@@ -34,7 +34,7 @@ BUSY_TIMEOUT: Final = 30.0
 
 #: Milliseconds since 1970, on the clock of the database, when it is asked: ``now()`` of PostgreSQL is the time at which
 #: the transaction began, perhaps before it waited for a lock.
-_NOW: Final = {
+NOW: Final = {
     "sqlite": "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
     "postgresql": "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
 }
@@ -45,7 +45,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url: URL = make_url(url)
-        if self.dialect not in _NOW:
+        if self.dialect not in NOW:
             raise StoreError(
                 f"escrowd keeps its data in SQLite or PostgreSQL, not in '{self.url.drivername}': "
                 "give a URL such as sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME"
@@ -174,7 +174,7 @@ class Session:
     async def now(self) -> int:
         """Return the time of the transaction, in milliseconds since 1970, on the clock of the database."""
         if self._now is None:
-            self._now = int((await self.connection.execute(text(_NOW[self.dialect]))).scalar_one())
+            self._now = int((await self.connection.execute(text(NOW[self.dialect]))).scalar_one())
         return self._now
 
 

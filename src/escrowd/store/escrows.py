@@ -1,15 +1,16 @@
 """Escrows, their history and their effects in SQL."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, insert, select, text, update
+from sqlalchemy import Row, and_, func, insert, literal, select, text, tuple_, update
 
+from escrowd.domain.cause import present_cause
 from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflict
 from escrowd.domain.escrow.effects import Effect, PendingEffect
-from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.facts import Escrow, EscrowFilter
 from escrowd.domain.escrow.history import NO_HASH, LogEntry, chained, data_of, types_of
 from escrowd.domain.escrow.machine import Step
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
@@ -74,12 +75,12 @@ class EscrowTable:
         """Return the effects that are not done yet, oldest first."""
         table = schema.effects
         query = (
-            select(table.c.version, table.c.index, table.c.effect)
+            select(table.c.version, table.c.index, table.c.effect, table.c.cause)
             .where(table.c.escrow == escrow, table.c.done_at.is_(None))
             .order_by(table.c.version, table.c.index)
         )
         rows = await self._session.connection.execute(query)
-        return tuple(PendingEffect(version, index, Effect(effect)) for version, index, effect in rows)
+        return tuple(PendingEffect(version, index, Effect(effect), cause) for version, index, effect, cause in rows)
 
     async def effect_done(self, escrow: EscrowId, effect: PendingEffect) -> None:
         """Note that an effect was carried out. Noting it again changes nothing."""
@@ -95,9 +96,16 @@ class EscrowTable:
         query = select(table).where(table.c.escrow == escrow, table.c.sequence > after).order_by(table.c.sequence)
         return _entries((await self._session.connection.execute(query.limit(limit))).all())
 
-    async def feed(self, after: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
-        """Return the entries of all escrows with a cursor above ``after``, in order, never passing a gap."""
+    async def feed(
+        self, after: int = 0, limit: int = 1000, types: Collection[str] | None = None
+    ) -> tuple[LogEntry, ...]:
+        """Return the entries of all escrows with a cursor above ``after``, in order, never passing a gap.
+
+        With ``types``, entries of other types are left out.
+        """
         query = select(schema.log).where(schema.log.c.cursor > after).order_by(schema.log.c.cursor)
+        if types is not None:
+            query = query.where(schema.log.c.type.in_(types))
         return _entries((await self._session.connection.execute(query.limit(limit))).all())
 
     async def with_status(self, *statuses: str, limit: int = 1000) -> tuple[EscrowId, ...]:
@@ -107,12 +115,41 @@ class EscrowTable:
         rows = await self._session.connection.execute(query.limit(limit))
         return tuple(EscrowId(each) for each in rows.scalars())
 
+    async def page(self, wanted: EscrowFilter, before: tuple[int, str] | None, limit: int) -> tuple[EscrowId, ...]:
+        """Return escrows, the newest first, that were made before a time and id, which are those of the last one."""
+        table = schema.escrows
+        query = select(table.c.id).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
+        if wanted.statuses:
+            query = query.where(table.c.status.in_([str(each) for each in wanted.statuses]))
+        if wanted.reference is not None:
+            query = query.where(table.c.reference == wanted.reference)
+        if wanted.created_from is not None:
+            query = query.where(table.c.created_at >= wanted.created_from)
+        if wanted.created_before is not None:
+            query = query.where(table.c.created_at < wanted.created_before)
+        if before is not None:
+            query = query.where(tuple_(table.c.created_at, table.c.id) < tuple_(*map(literal, before)))
+        rows = await self._session.connection.execute(query)
+        return tuple(EscrowId(each) for each in rows.scalars())
+
+    async def count_by_status(self) -> dict[str, int]:
+        """Return how many escrows there are in each status that any of them has."""
+        table = schema.escrows
+        rows = await self._session.connection.execute(select(table.c.status, func.count()).group_by(table.c.status))
+        return {status: count for status, count in rows}
+
     # --- what belongs to a step --------------------------------------------------------------------------------------
 
     async def _note(self, step: Step) -> None:
         await self._append(step)
         rows = [
-            {"escrow": step.after.id, "version": step.after.version, "index": index, "effect": effect}
+            {
+                "escrow": step.after.id,
+                "version": step.after.version,
+                "index": index,
+                "effect": effect,
+                "cause": present_cause(),
+            }
             for index, effect in enumerate(step.effects)
         ]
         if rows:
@@ -140,6 +177,7 @@ class EscrowTable:
                 data=data,
                 previous_hash=previous,
                 hash="",
+                cause=present_cause(),
             )
             entry = replace(entry, hash=chained(entry))
             previous = entry.hash

@@ -15,6 +15,8 @@ from escrowd.store.database import Session
 
 #: The cursor that all active addresses share; its height is that of every ledger.
 COMMON: Final = "common"
+#: The steps in which the transactions of an attempt are the service's own: they are, or may have been, sent.
+SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
 
 
 class LedgerTable:
@@ -27,14 +29,13 @@ class LedgerTable:
         """Return everything known of an escrow's money, with the tip that the watcher has reached."""
         height, time = await self._tip()
         payouts = await self._payouts(escrow)
-        ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
         return Ledger(
             chain_height=height,
             chain_time=time,
             outputs=await self.outputs(escrow),
             spends=await self._spends(escrow),
             our_txids=await self._our_txids(payouts),
-            paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
+            paid_out=paid_out(payouts),
         )
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
@@ -114,7 +115,7 @@ class LedgerTable:
     async def _our_txids(self, payouts: Sequence[Payout]) -> frozenset[str]:
         table = schema.attempts
         query = select(table.c.body).where(
-            table.c.payout.in_([each.id for each in payouts]), table.c.step.in_([str(each) for each in _SIGNED])
+            table.c.payout.in_([each.id for each in payouts]), table.c.step.in_([str(each) for each in SIGNED])
         )
         attempts = [decoded(each, Attempt) for each in (await self._session.connection.execute(query)).scalars()]
         return frozenset(one.txid for each in attempts for one in each.transactions)
@@ -126,7 +127,12 @@ class LedgerTable:
         return tuple(Spend(*row) for row in rows)
 
 
+def paid_out(payouts: Sequence[Payout]) -> frozenset[str]:
+    """Return what the newest payout spends that was ordered and not abandoned: one-time keys."""
+    ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
+    return frozenset(ordered[-1].output_keys) if ordered else frozenset()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
-_SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
 _STANDING: Final = frozenset(PayoutStatus) - {PayoutStatus.ABANDONED}

@@ -34,7 +34,7 @@ metadata: Final = MetaData(
 )
 
 #: A key that counts up. SQLite counts only in columns of its own INTEGER type.
-_Counting: Final = BigInteger().with_variant(Integer, "sqlite")
+counting: Final = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _one_of(column: str, *words: str) -> CheckConstraint:
@@ -62,7 +62,7 @@ escrows: Final = Table(
 log: Final = Table(
     "log",
     metadata,
-    Column("cursor", _Counting, primary_key=True, autoincrement=True),
+    Column("cursor", counting, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
     Column("escrow", Text, ForeignKey("escrows.id"), nullable=False),
     Column("sequence", Integer, nullable=False),
@@ -73,6 +73,8 @@ log: Final = Table(
     Column("data", Text, nullable=False),
     Column("previous_hash", Text, nullable=False),
     Column("hash", Text, nullable=False),
+    #: Ties it to the request or the work that it came of.
+    Column("cause", Text, nullable=False, server_default=text("''")),
     UniqueConstraint("escrow", "sequence"),
     sqlite_autoincrement=True,
 )
@@ -85,6 +87,7 @@ effects: Final = Table(
     Column("index", Integer, primary_key=True),
     Column("effect", Text, nullable=False),
     Column("done_at", BigInteger),
+    Column("cause", Text, nullable=False, server_default=text("''")),
 )
 Index(
     "ix_effects_pending",
@@ -106,7 +109,7 @@ payouts: Final = Table(
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("order_version", Integer, nullable=False),
-    Column("number", _Counting, nullable=False),
+    Column("number", counting, nullable=False),
     Column("body", Text, nullable=False),
     UniqueConstraint("escrow", "order_version"),
     _one_of("kind", "release", "refund", "split", "return"),
@@ -177,7 +180,7 @@ outputs: Final = Table(
 key_images: Final = Table(
     "key_images",
     metadata,
-    Column("number", _Counting, primary_key=True, autoincrement=True),
+    Column("number", counting, primary_key=True, autoincrement=True),
     Column("escrow", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("key_image", Text, nullable=False, index=True),

@@ -9,11 +9,13 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import KeyingRecord, KeySet, MessageKey
 from escrowd.domain.wallet_set import HostedWallet, WalletSet
 from escrowd.domain.work import ClaimedRow
+from escrowd.store.access import AccessTable, AnswerTable, AuditTable
 from escrowd.store.clock import ClockTable
 from escrowd.store.database import Database, Session
 from escrowd.store.escrows import EscrowTable
 from escrowd.store.keys import KeyingTable, KeySetTable
 from escrowd.store.ledgers import LedgerTable
+from escrowd.store.overview import OverviewTable
 from escrowd.store.payouts import PayoutTable
 from escrowd.store.work import WorkTable, escrow_key
 
@@ -41,6 +43,10 @@ class SqlTransaction:
         self.ledgers = LedgerTable(session)
         self.payouts = PayoutTable(session)
         self.clock = ClockTable(session)
+        self.overview = OverviewTable(session)
+        self.access = AccessTable(session)
+        self.answers = AnswerTable(session)
+        self.audit = AuditTable(session)
 
     async def take_stock(self) -> EscrowId | None:
         """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""

@@ -12,7 +12,9 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
 
+from nacl.encoding import RawEncoder
 from nacl.exceptions import CryptoError
+from nacl.hash import blake2b
 from nacl.secret import Aead
 
 from escrowd.domain.secret import Secret
@@ -33,6 +35,11 @@ class Vault:
             raise VaultKeyRefused(f"the vault key has {len(key)} bytes and must have {KEY_BYTES}")
         self._key = key
         self._box = Aead(key)
+        self._key = key
+
+    def derived_key(self, purpose: str) -> bytes:
+        """Return 32 bytes that only who has the vault key can make, another key for each purpose."""
+        return blake2b(purpose.encode(), KEY_BYTES, self._key, encoder=RawEncoder)
 
     def seal(self, secret: Secret, purpose: str) -> str:
         """Seal a secret for one purpose. The result is printable and may be stored anywhere."""

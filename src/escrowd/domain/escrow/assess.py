@@ -4,14 +4,16 @@ The watcher writes down what it sees; here is decided what it counts for. The re
 ledger and the escrow, so it may be asked again at any time, and says nothing new when nothing is new.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from escrowd.domain.escrow.events import DepositConfirmed, DepositReorged, DepositSeen, Event, SpentOutside
-from escrowd.domain.escrow.facts import DepositFacts, Escrow
+from escrowd.domain.escrow.facts import DepositFacts, Escrow, Moment
 from escrowd.domain.escrow.status import ENDED, Status
+from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import SPENDABLE_AGE, ReceivedOutput, Spend, WhyNot, credited_once
+from escrowd.domain.payouts.records import Payout
 
 #: From this number on an unlock time is a Unix time and no height (``CRYPTONOTE_MAX_BLOCK_NUMBER``).
 FIRST_UNIX_TIME: Final = 500_000_000
@@ -32,6 +34,23 @@ class Ledger:
     our_txids: frozenset[str] = frozenset()
     #: One-time keys of the outputs that the ordered payout spends; empty before there is one.
     paid_out: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The money of one escrow at one moment: what came, and what goes out."""
+
+    ledger: Ledger
+    #: Oldest first.
+    payouts: tuple[Payout, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Escrows with their money, all of one moment."""
+
+    moment: Moment
+    escrows: Mapping[EscrowId, tuple[Escrow, Account]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,3 +34,5 @@ class PendingEffect:
     version: int
     index: int
     effect: Effect
+    #: Ties it to the request or the work that it came of (see :mod:`escrowd.domain.cause`).
+    cause: str = ""

@@ -93,6 +93,17 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class EscrowFilter:
+    """Which escrows are looked for. Times are milliseconds since 1970; ``created_before`` itself is not wanted."""
+
+    #: Empty: all of them.
+    statuses: tuple[Status, ...] = ()
+    reference: str | None = None
+    created_from: int | None = None
+    created_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Escrow:
     """One trade.
 

@@ -36,6 +36,8 @@ class LogEntry:
     data: str
     previous_hash: str
     hash: str
+    #: Ties it to the log of the service (see :mod:`escrowd.domain.cause`). Not a part of the history: it is not hashed.
+    cause: str = ""
 
 
 def types_of(step: Step) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def data_of(step: Step) -> str:
 
 
 def chained(entry: LogEntry) -> str:
-    """Return the hash that an entry must have: over everything in it but the cursor, and the hash before it."""
+    """Return the hash that an entry must have: over everything it tells but the cursor, and the hash before it."""
     parts = (
         entry.previous_hash,
         entry.id,

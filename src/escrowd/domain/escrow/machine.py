@@ -135,6 +135,13 @@ def due_event(escrow: Escrow, running: int) -> DeadlineReached | None:
     return DeadlineReached(deadline.name, deadline.armed_at)
 
 
+def kind_of_share(vendor_share: int, divisible: int) -> PayoutKind:
+    """Name a division that gives all to one side for what it is."""
+    if vendor_share == 0:
+        return PayoutKind.REFUND
+    return PayoutKind.RELEASE if vendor_share == divisible else PayoutKind.SPLIT
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -256,16 +263,9 @@ def _order(noted: Escrow, status: Status, event: Event, who: Who) -> PayoutOrder
         case Refunded() | DeadlineReached(name=DeadlineName.DELIVERY):
             return PayoutOrder(PayoutKind.REFUND, 0, who, version)
         case SplitAccepted(vendor_share) | Ruled(vendor_share):
-            return PayoutOrder(_kind_of(vendor_share, noted.divisible), vendor_share, who, version)
+            return PayoutOrder(kind_of_share(vendor_share, noted.divisible), vendor_share, who, version)
         case _:
             return noted.order
-
-
-def _kind_of(vendor_share: int, divisible: int) -> PayoutKind:
-    """Name a division that gives all to one side for what it is."""
-    if vendor_share == 0:
-        return PayoutKind.REFUND
-    return PayoutKind.RELEASE if vendor_share == divisible else PayoutKind.SPLIT
 
 
 def _reminders(noted: Escrow, status: Status, event: Event) -> int:

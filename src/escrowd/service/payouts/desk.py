@@ -23,7 +23,6 @@ from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutK
 from escrowd.domain.payouts.signers import signer_pairs
 from escrowd.domain.payouts.spendable import may_come, spendable, unspent
 from escrowd.monero.daemon import MoneroDaemon
-from escrowd.monero.results_signing import Priority
 from escrowd.service.advance import Task
 from escrowd.service.leasing import lease_first
 from escrowd.service.payouts.attempt import (
@@ -48,6 +47,7 @@ from escrowd.service.payouts.errors import (
     WalletNotReady,
 )
 from escrowd.service.payouts.journal import ClaimJournal, Sealer
+from escrowd.service.payouts.rates import normal_fee_rate
 from escrowd.service.payouts.sending import Sending
 from escrowd.service.payouts.wallets import Signers
 from escrowd.service.ports import Claim, Sessions, Store, Transaction
@@ -124,7 +124,7 @@ class PayoutDesk:
         """Send money back to the buyer that came late, one account of the wallet at a time. Raises as :meth:`pay`."""
         if not task.escrow.has_ended:
             return ()
-        rate = await self._fee_rate()
+        rate = await normal_fee_rate(self._daemon)
         too_little: set[int] = set()
         for number in range(MOST_RETURNS):
             payout = await self._return(task, task.effect.version + number * _AGAIN, rate, too_little)
@@ -252,11 +252,6 @@ class PayoutDesk:
             await tx.payouts.save(replace(payout, status=PayoutStatus.SIGNING, output_keys=plan.keys))
             return plan
 
-    async def _fee_rate(self) -> FeeRate:
-        estimate = await self._daemon.get_fee_estimate()
-        per_byte = estimate.fees[Priority.NORMAL - 1] if len(estimate.fees) >= Priority.NORMAL else estimate.fee
-        return FeeRate(per_byte, estimate.quantization_mask)
-
     # --- carrying on -------------------------------------------------------------------------------------------------
 
     async def _carry_on(self, task: Task, payout: Payout) -> tuple[Event, ...]:
@@ -305,7 +300,7 @@ class PayoutDesk:
 
     async def _sign(self, work: _Work) -> _Work:
         """Plan, sign with the first pair whose wallets can be had, and send while they are at hand."""
-        rate = await self._fee_rate()
+        rate = await normal_fee_rate(self._daemon)
         plan = await self._plan(work, rate)
         async with lease_first(self._sessions, work.payout.escrow, work.payout.signers) as (lease, pair):
             work.task.claim.check()

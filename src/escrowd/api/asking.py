@@ -1,0 +1,83 @@
+"""Reads requests: who makes them, and what they say. Everything is checked before anything is done."""
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Depends, Header, Request
+from pydantic import ValidationError
+
+from escrowd.api.errors import InvalidRequest, MalformedBody, WrongMediaType
+from escrowd.api.parts import Parts
+from escrowd.domain.access import Caller
+from escrowd.domain.secret import Secret
+from escrowd.service.front.answering import Asked
+from escrowd.service.front.errors import NotAuthenticated
+from escrowd.wire.problems import FieldProblem
+from escrowd.wire.values import Request as WireRequest
+
+BodyT = TypeVar("BodyT", bound=WireRequest)
+
+#: Under this name a route tells which model its body has, for the OpenAPI document.
+BODY_MODEL: Final = "body_model"
+
+
+async def authenticated(request: Request, parts: Parts) -> Caller:
+    """Find out who calls. Raises NotAuthenticated."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotAuthenticated("send a key or a party's token with the header 'Authorization: Bearer …'")
+    caller = await parts.callers.caller(Secret(token.strip()))
+    request.state.caller = caller.name
+    return caller
+
+
+async def asked(
+    request: Request,
+    caller: Annotated[Caller, Depends(authenticated)],
+    idempotency_key: Annotated[str | None, Header(description="Same key, same thing: it is done once.")] = None,
+) -> Asked:
+    """Read what makes a request this one and no other."""
+    digest = hashlib.sha256()
+    for part in (request.method.encode(), request.url.path.encode(), await request.body()):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return Asked(caller, digest.hexdigest(), idempotency_key)
+
+
+def body_of(model: type[BodyT]) -> Callable[[Request], Coroutine[Any, Any, BodyT]]:
+    """Return what reads a body of this kind, strictly: JSON has no dates and no amounts that are numbers.
+
+    Who calls is found out first: strangers learn nothing of what a body has to be.
+    """
+
+    async def read(request: Request, _caller: Annotated[Caller, Depends(authenticated)]) -> BodyT:
+        body = await request.body()
+        media_type = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+        if body and media_type != "application/json":
+            raise WrongMediaType
+        try:
+            return model.model_validate_json(body or b"{}")
+        except ValidationError as error:
+            raise as_problem(error) from None
+
+    setattr(read, BODY_MODEL, model)
+    return read  # type: ignore[return-value] # FastAPI fills in who calls
+
+
+def as_problem(error: ValidationError) -> MalformedBody | InvalidRequest:
+    """Say what is wrong with a body. What was sent is not repeated: it may hold what nobody should read in a log."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    if any(each["type"] == "json_invalid" for each in found):
+        return MalformedBody(f"the body is not JSON: {found[0]['msg']}")
+    return InvalidRequest(
+        [
+            FieldProblem(
+                field=".".join(["body", *map(str, each["loc"])]), message=each["msg"].removeprefix("Value error, ")
+            )
+            for each in found
+        ]
+    )
+
+
+CallerOf = Annotated[Caller, Depends(authenticated)]
+AskedOf = Annotated[Asked, Depends(asked)]

@@ -1,0 +1,33 @@
+"""Prometheus metrics of the API."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+#: Seconds. A long poll ends in the last one.
+BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+
+class HttpMetrics:
+    """Counts requests by route: the path with names in the place of ids, so that their number stays small."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter("escrowd_http_requests", "Requests", ("method", "route", "status"), registry=registry)
+        self._seconds = Histogram(
+            "escrowd_http_request_seconds",
+            "How long requests took",
+            ("method", "route"),
+            buckets=BUCKETS,
+            registry=registry,
+        )
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request. The status is 0 where the caller went away."""
+        self._requests.labels(_METHODS.get(method, "other"), route, str(status)).inc()
+        self._seconds.labels(_METHODS.get(method, "other"), route).observe(seconds)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: Whoever makes up methods makes no metrics.
+_METHODS: Final = {each: each for each in ("GET", "HEAD", "POST", "PATCH", "DELETE")}

@@ -1,0 +1,80 @@
+"""What the routes work with. Put together once, by the wiring."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
+
+from escrowd.api.changes import Changes
+from escrowd.api.rates import Rates
+from escrowd.domain.escrow.terms import DeadlineTerms, Overpayment
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.networks import Network
+from escrowd.domain.payouts.fees import FeeRate
+from escrowd.service.front.answering import Answering
+from escrowd.service.front.callers import Callers
+from escrowd.service.front.escrows import EscrowDesk
+from escrowd.service.front.ports import FrontStore
+from escrowd.wire.sessions import Session, SessionStats
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """What the API has to know of the settings."""
+
+    network: Network
+    #: What links of parties begin with, without a slash at the end.
+    public_url: str
+    #: What holds for escrows whose terms do not say it.
+    confirmations: int
+    deadlines: DeadlineTerms
+    overpayment: Overpayment = Overpayment.RETURN
+    most_body_bytes: int = 65_536
+
+
+class SessionDoor(Protocol):
+    """The wallet sessions of this node, as the operator sees them."""
+
+    def all(self) -> tuple[Session, ...]:
+        """Return all of them."""
+        ...
+
+    def stats(self) -> SessionStats:
+        """Return how they do."""
+        ...
+
+    async def close(self, escrow: EscrowId) -> None:
+        """Save and close the wallets of an escrow as soon as nobody uses them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """Everything behind the routes."""
+
+    settings: ApiSettings
+    store: FrontStore
+    desk: EscrowDesk
+    callers: Callers
+    answering: Answering
+    changes: Changes
+    rates: Rates
+    sessions: SessionDoor
+    metrics: CollectorRegistry
+    #: Called when a set of wallets may have been taken out of the stock.
+    look_at_stock: Callable[[], None]
+    #: What the network asks for at the moment.
+    fee_rate: Callable[[], Awaitable[FeeRate]]
+    #: What has to hold for the service to do its work, by name, and whether it does.
+    readiness: Callable[[], Awaitable[Mapping[str, bool]]]
+
+
+def parts_of(request: Request) -> ApiParts:
+    """Return what the routes of this application work with."""
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+Parts = Annotated[ApiParts, Depends(parts_of)]

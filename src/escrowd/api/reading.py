@@ -1,0 +1,105 @@
+"""From the wire to the domain: the terms of an escrow, filters, cursors."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import fields
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from escrowd.api.errors import InvalidRequest
+from escrowd.api.parts import ApiSettings
+from escrowd.domain.conflicts import NoSuchEscrow
+from escrowd.domain.escrow.facts import EscrowFilter
+from escrowd.domain.escrow.status import Status
+from escrowd.domain.escrow.terms import Custody, DeadlineTerms, FeeRule, Overpayment, Terms
+from escrowd.domain.identifiers import EscrowId, InvalidIdentifier, parse_escrow_id
+from escrowd.domain.parties import WalletRole
+from escrowd.wire.escrows import NewDeadlines, NewEscrow
+from escrowd.wire.escrows import Status as StatusName
+from escrowd.wire.problems import FieldProblem
+
+
+def terms_of(new: NewEscrow, settings: ApiSettings) -> Terms:
+    """Return the terms that are asked for, with the service's own where nothing is said."""
+    return Terms(
+        network=settings.network,
+        amount=new.amount,
+        refund_address=new.buyer.refund_address,
+        payout_address=new.vendor.payout_address,
+        custody={
+            WalletRole.BUYER: Custody(new.buyer.custody),
+            WalletRole.VENDOR: Custody(new.vendor.custody),
+            WalletRole.ARBITER: Custody(new.arbiter.custody),
+        },
+        fee=FeeRule(new.fee.basis_points, new.fee.address) if new.fee else None,
+        confirmations=new.confirmations or settings.confirmations,
+        deadlines=_deadlines(new.deadlines, settings.deadlines),
+        tolerance=new.underpayment.tolerance if new.underpayment else 0,
+        overpayment=Overpayment(new.overpayment) if new.overpayment else settings.overpayment,
+        reference=new.reference,
+        description=new.description,
+        metadata=dict(new.metadata),
+    )
+
+
+def escrow_id(text: str) -> EscrowId:
+    """Read the id of an escrow from a path: what cannot be one is simply not there. Raises NoSuchEscrow."""
+    try:
+        return parse_escrow_id(text)
+    except InvalidIdentifier as error:
+        raise NoSuchEscrow(f"there is no escrow {text[:40]!r}: {error}") from None
+
+
+class EscrowQuery(BaseModel):
+    """What a list of escrows is asked for with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str | None, Field(max_length=200, description="'next' of the page before.")] = None
+    status: Annotated[list[StatusName], Field(description="Any of these.", default_factory=list, max_length=20)]
+    reference: Annotated[str | None, Field(max_length=200)] = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+
+
+def filter_of(query: EscrowQuery) -> EscrowFilter:
+    """Return which escrows are looked for."""
+    return EscrowFilter(
+        tuple(Status(each) for each in query.status),
+        query.reference,
+        _milliseconds(query.created_after),
+        _milliseconds(query.created_before),
+    )
+
+
+def cursor_text(created_at: int, escrow: str) -> str:
+    """Write the place of an escrow in the list as a cursor."""
+    return urlsafe_b64encode(f"{created_at}:{escrow}".encode()).rstrip(b"=").decode("ascii")
+
+
+def place_of(cursor: str | None) -> tuple[int, str] | None:
+    """Read a cursor. Raises InvalidRequest."""
+    if cursor is None:
+        return None
+    try:
+        created_at, _, escrow = urlsafe_b64decode(cursor + "==").decode().partition(":")
+        return int(created_at[:19]), parse_escrow_id(escrow)
+    except (ValueError, InvalidIdentifier):
+        raise InvalidRequest(
+            [FieldProblem(field="query.cursor", message="a cursor is the 'next' of the page before, as it is")]
+        ) from None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _deadlines(said: NewDeadlines, usual: DeadlineTerms) -> DeadlineTerms:
+    return DeadlineTerms(
+        **{each.name: getattr(said, each.name) or getattr(usual, each.name) for each in fields(DeadlineTerms)}
+    )
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)

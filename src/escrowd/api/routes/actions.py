@@ -1,0 +1,108 @@
+"""Routes of what parties, arbiter and operator say about an escrow. Who may say what is in the state table."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from escrowd.api.answers import respond, said
+from escrowd.api.asking import AskedOf, body_of
+from escrowd.api.documenting import problems
+from escrowd.api.parts import ApiParts, Parts
+from escrowd.api.reading import escrow_id
+from escrowd.api.showing import escrow_shown
+from escrowd.domain.escrow.events import (
+    Cancelled,
+    Delivered,
+    Disputed,
+    Event,
+    Refunded,
+    Released,
+    Resumed,
+    Ruled,
+    SplitAccepted,
+    SplitProposed,
+)
+from escrowd.service.front.answering import Answer, Asked
+from escrowd.service.front.ports import FrontTransaction
+from escrowd.wire import escrows as wire
+
+router = APIRouter(prefix="/v1/escrows/{escrow}", tags=["actions"])
+
+#: Actions about which nothing more is to be said, and what they do.
+PLAIN: Final[dict[str, tuple[Event, str]]] = {
+    "deliver": (Delivered(), "Say that the goods were delivered. The vendor's word; the inspection period begins."),
+    "release": (Released(), "Pay the deposit out to the vendor. The buyer's word."),
+    "refund": (Refunded(), "Pay the deposit back to the buyer. The vendor's word."),
+    "cancel": (Cancelled(), "Call the escrow off. Only while no payment was seen."),
+    "resume": (Resumed(), "Go on with an escrow that was held. The operator's word."),
+}
+#: Actions that divide the deposit.
+DIVIDING: Final[dict[str, tuple[Callable[[int], Event], str]]] = {
+    "rule": (Ruled, "Decide a dispute. The arbiter's word."),
+    "propose-split": (SplitProposed, "Offer the other party to divide the deposit."),
+    "accept-split": (SplitAccepted, "Take the other party's offer, naming its share."),
+}
+
+
+async def carry_out(parts: ApiParts, asked: Asked, escrow: str, event: Event) -> Response:
+    """Take what a caller says about an escrow, once, and answer with the escrow as it is then."""
+    id_ = escrow_id(escrow)
+
+    async def act(tx: FrontTransaction) -> Answer:
+        made = await parts.desk.act(tx, asked.caller, id_, event)
+        (view,) = await parts.desk.show(tx, asked.caller, [made.id])
+        return said(escrow_shown(view))
+
+    return respond(await parts.answering.once(asked, act))
+
+
+@router.post("/dispute", response_model=wire.Escrow, operation_id="dispute", responses=problems(404, 409, changes=True))
+async def dispute(
+    escrow: str, asked: AskedOf, body: Annotated[wire.Dispute, Depends(body_of(wire.Dispute))], parts: Parts
+) -> Response:
+    """Ask the arbiter to decide. A word of buyer or vendor."""
+    return await carry_out(parts, asked, escrow, Disputed(body.reason))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_Route = Callable[..., Coroutine[Any, Any, Response]]
+
+
+def _plain(event: Event) -> _Route:
+    async def route(
+        escrow: str, asked: AskedOf, _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))], parts: Parts
+    ) -> Response:
+        return await carry_out(parts, asked, escrow, event)
+
+    return route
+
+
+def _dividing(event: Callable[[int], Event]) -> _Route:
+    async def route(
+        escrow: str, asked: AskedOf, body: Annotated[wire.Share, Depends(body_of(wire.Share))], parts: Parts
+    ) -> Response:
+        return await carry_out(parts, asked, escrow, event(body.vendor_share))
+
+    return route
+
+
+def _add(name: str, route: _Route, meaning: str) -> None:
+    router.add_api_route(
+        f"/{name}",
+        route,
+        methods=["POST"],
+        response_model=wire.Escrow,
+        operation_id=name.replace("-", "_"),
+        summary=name.replace("-", " ").capitalize(),
+        description=meaning,
+        responses=problems(404, 409, changes=True),
+    )
+
+
+for _name, (_event, _meaning) in PLAIN.items():
+    _add(_name, _plain(_event), _meaning)
+for _name, (_makes, _meaning) in DIVIDING.items():
+    _add(_name, _dividing(_makes), _meaning)

@@ -1,0 +1,147 @@
+"""Routes of escrows: make, list, see, preview."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from escrowd.api.answers import json_response, links_of, respond, said, shown_to
+from escrowd.api.asking import AskedOf, CallerOf, body_of
+from escrowd.api.documenting import problems
+from escrowd.api.parts import Parts
+from escrowd.api.reading import EscrowQuery, cursor_text, escrow_id, filter_of, place_of, terms_of
+from escrowd.api.showing import created_shown, escrow_shown, link_shown, preview_shown
+from escrowd.domain.access import Party, Scope
+from escrowd.domain.parties import WalletRole
+from escrowd.service.front.answering import Answer
+from escrowd.service.front.escrows import require
+from escrowd.service.front.ports import FrontTransaction
+from escrowd.service.front.preview import Decision, preview
+from escrowd.wire import escrows as wire
+
+router = APIRouter(prefix="/v1/escrows", tags=["escrows"])
+
+#: The longest that a request waits for something to happen, in seconds.
+LONGEST_WAIT = 60
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=wire.CreatedEscrow,
+    operation_id="create_escrow",
+    responses=problems(changes=True),
+)
+async def create_escrow(
+    asked: AskedOf, body: Annotated[wire.NewEscrow, Depends(body_of(wire.NewEscrow))], parts: Parts
+) -> Response:
+    """Make an escrow. Where the stock holds finished wallets, its deposit address is there at once.
+
+    The answer has the links of the parties: each is a secret of its party.
+    """
+    terms = terms_of(body, parts.settings)
+
+    async def act(tx: FrontTransaction) -> Answer:
+        made = await parts.desk.create(tx, asked.caller, terms)
+        (view,) = await parts.desk.show(tx, asked.caller, [made.id])
+        return said(created_shown(view, await links_of(tx, parts, made.id)), 201)
+
+    answer = await parts.answering.once(asked, act)
+    parts.look_at_stock()
+    return respond(answer)
+
+
+@router.get("", response_model=wire.EscrowPage, operation_id="list_escrows", responses=problems())
+async def list_escrows(caller: CallerOf, parts: Parts, asked_for: Annotated[EscrowQuery, Query()]) -> Response:
+    """List escrows, the newest first."""
+    wanted, place, limit = filter_of(asked_for), place_of(asked_for.cursor), asked_for.limit
+    async with parts.store.reading() as tx:
+        views = await parts.desk.page(tx, caller, wanted, place, limit + 1)
+    more = len(views) > limit
+    last = views[limit - 1].escrow if more else None
+    return json_response(
+        wire.EscrowPage(
+            items=tuple(escrow_shown(each) for each in views[:limit]),
+            next=cursor_text(last.created_at, last.id) if last else None,
+        )
+    )
+
+
+@router.get("/{escrow}", response_model=wire.Escrow, operation_id="get_escrow", responses=problems(404))
+async def get_escrow(
+    escrow: str,
+    caller: CallerOf,
+    parts: Parts,
+    *,
+    wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a newer version.")] = 0,
+    after_version: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="The version that is known.")] = None,
+) -> Response:
+    """Show an escrow. With ``wait`` and ``after_version`` the answer comes with a newer version, or after that time."""
+    id_ = escrow_id(escrow)
+    if not wait:
+        return json_response(await shown_to(parts, caller, id_))
+
+    async def look() -> wire.Escrow:
+        return await shown_to(parts, caller, id_)
+
+    def is_newer(shown: wire.Escrow) -> bool:
+        return after_version is None or shown.version > after_version
+
+    shown = await parts.changes.look_until(look, is_newer, wait, id_)
+    return json_response(shown)
+
+
+@router.post(
+    "/{escrow}/preview",
+    response_model=wire.PreviewedPayout,
+    operation_id="preview_payout",
+    responses=problems(404, 409, 503, changes=True),
+)
+async def preview_payout(
+    escrow: str, caller: CallerOf, body: Annotated[wire.Preview, Depends(body_of(wire.Preview))], parts: Parts
+) -> Response:
+    """Reckon what a decision would pay to whom, network fee included, without doing anything."""
+    id_ = escrow_id(escrow)
+    async with parts.store.reading() as tx:
+        await parts.desk.see(tx, caller, id_)
+    rate = await parts.fee_rate()
+    async with parts.store.reading() as tx:
+        previewed = await preview(tx, id_, Decision(body.action), body.vendor_share, rate)
+    return json_response(preview_shown(body.action, previewed))
+
+
+@router.get("/{escrow}/links", response_model=wire.PartyLinks, operation_id="list_links", responses=problems(404))
+async def list_links(escrow: str, caller: CallerOf, parts: Parts) -> Response:
+    """Show the links of the parties. Each is a secret of its party."""
+    id_ = escrow_id(escrow)
+    require(caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
+    async with parts.store.reading() as tx:
+        await tx.escrows.load(id_)
+        links = await links_of(tx, parts, id_)
+    return json_response(wire.PartyLinks(items=links))
+
+
+@router.post(
+    "/{escrow}/links/{role}/rotate",
+    response_model=wire.PartyLink,
+    operation_id="rotate_link",
+    responses=problems(404, changes=True),
+)
+async def rotate_link(
+    escrow: str,
+    role: wire.Role,
+    asked: AskedOf,
+    _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))],
+    parts: Parts,
+) -> Response:
+    """Make a party's link worthless, and a new one in its place."""
+    party = Party(escrow_id(escrow), WalletRole(role))
+    require(asked.caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
+
+    async def act(tx: FrontTransaction) -> Answer:
+        await tx.escrows.load(party.escrow)
+        token = await parts.callers.replace_link(tx, party)
+        await tx.audit.note(asked.caller.name, f"rotate link of the {party.role}", party.escrow)
+        return said(link_shown(parts.settings.public_url, party, token), 200)
+
+    return respond(await parts.answering.once(asked, act))

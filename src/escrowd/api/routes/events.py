@@ -1,0 +1,138 @@
+"""Routes of events: pages by cursor, the history of one escrow, and a stream."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response, StreamingResponse
+
+from escrowd.api.answers import MEDIA_TYPE
+from escrowd.api.asking import CallerOf
+from escrowd.api.documenting import problems
+from escrowd.api.errors import InvalidRequest
+from escrowd.api.parts import ApiParts, Parts
+from escrowd.api.reading import escrow_id
+from escrowd.domain.access import Scope
+from escrowd.domain.escrow.history import LogEntry
+from escrowd.domain.escrow.status import PublicEvent
+from escrowd.service.event_view import event_json
+from escrowd.service.front.escrows import require
+from escrowd.wire import events as wire
+from escrowd.wire.problems import FieldProblem
+
+router = APIRouter(prefix="/v1", tags=["events"])
+
+#: Seconds after which a stream says that it is still there.
+KEEP_ALIVE: Final = 15.0
+#: Events of one look of a stream.
+AT_ONCE: Final = 100
+LONGEST_WAIT: Final = 60
+#: Cursors count entries of the log.
+LARGEST_CURSOR: Final = 2**53
+
+
+@router.get("/escrows/{escrow}/log", response_model=wire.LogPage, operation_id="get_log", responses=problems(404))
+async def get_log(
+    escrow: str,
+    caller: CallerOf,
+    parts: Parts,
+    *,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="The sequence that is known.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Show the history of an escrow, inner events included. Each entry has the hash of the one before."""
+    id_ = escrow_id(escrow)
+    async with parts.store.reading() as tx:
+        await parts.desk.see(tx, caller, id_)
+        entries = await tx.escrows.log(id_, after, limit + 1)
+    shown = entries[:limit]
+    return _page(shown, str(shown[-1].sequence if shown else after), more=len(entries) > limit)
+
+
+@router.get("/events", response_model=wire.EventPage, operation_id="list_events", responses=problems())
+async def list_events(
+    caller: CallerOf,
+    parts: Parts,
+    *,
+    after: Annotated[int, Query(ge=0, le=LARGEST_CURSOR, description="The cursor that is known.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for one.")] = 0,
+    type_: Annotated[list[str] | None, Query(alias="type", description="Of these types only.")] = None,
+) -> Response:
+    """Show what happened to all escrows, in order. Go on with ``next``: no event is ever put before it."""
+    require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
+    look = partial(_feed, parts, after, limit + 1, _types(type_))
+    if wait:
+        entries = await parts.changes.look_until(look, bool, wait)
+    else:
+        entries = await look()
+    shown = entries[:limit]
+    return _page(shown, f'"{shown[-1].cursor if shown else after}"', more=len(entries) > limit)
+
+
+@router.get(
+    "/events/stream",
+    operation_id="stream_events",
+    response_class=StreamingResponse,
+    responses={**problems(), 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def stream_events(
+    caller: CallerOf,
+    parts: Parts,
+    *,
+    after: Annotated[int, Query(ge=0, le=LARGEST_CURSOR)] = 0,
+    type_: Annotated[list[str] | None, Query(alias="type", description="Of these types only.")] = None,
+    last_event_id: Annotated[str | None, Header(pattern="^[0-9]{1,16}$")] = None,
+) -> Response:
+    """Stream what happens to all escrows, as server-sent events. Begin again with the id of the last one."""
+    require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
+    begin = int(last_event_id) if last_event_id else after
+    stream = _stream(parts, begin, _types(type_))
+    # To be refused where too many wait, the first part is made before the answer begins.
+    first = await anext(stream)
+    return StreamingResponse(_from(first, stream), media_type="text/event-stream")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_PUBLIC: Final = frozenset(str(each) for each in PublicEvent)
+
+
+async def _feed(parts: ApiParts, after: int, limit: int, types: frozenset[str]) -> tuple[LogEntry, ...]:
+    async with parts.store.reading() as tx:
+        return await tx.escrows.feed(after, limit, types)
+
+
+async def _stream(parts: ApiParts, after: int, types: frozenset[str]) -> AsyncIterator[str]:
+    with parts.changes.watching() as watch:
+        yield ": here is what happens\n\n"
+        while not watch.is_over:
+            entries = await _feed(parts, after, AT_ONCE, types)
+            for entry in entries:
+                after = entry.cursor
+                yield f"id: {entry.cursor}\nevent: {entry.type}\ndata: {event_json(entry).decode()}\n\n"
+            if len(entries) < AT_ONCE and not await watch.changed(KEEP_ALIVE):
+                yield ": still here\n\n"
+
+
+async def _from(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for each in rest:
+        yield each
+
+
+def _types(asked: list[str] | None) -> frozenset[str]:
+    unknown = sorted(set(asked or ()) - _PUBLIC)
+    if unknown:
+        known = ", ".join(sorted(_PUBLIC))
+        message = f"{unknown[0][:40]!r} is no type of event; there are {known}"
+        raise InvalidRequest([FieldProblem(field="query.type", message=message)])
+    return frozenset(asked or _PUBLIC)
+
+
+def _page(entries: tuple[LogEntry, ...], following: str, *, more: bool) -> Response:
+    """Put events together as they are stored: what is hashed must not be written anew."""
+    items = b",".join(map(event_json, entries)).decode()
+    body = f'{{"items":[{items}],"next":{following},"more":{"true" if more else "false"}}}'
+    return Response(body, media_type=MEDIA_TYPE)

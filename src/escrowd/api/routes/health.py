@@ -1,0 +1,37 @@
+"""Routes for machines of the operator: is it there, can it work, what does it count."""
+
+import json
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import PlainTextResponse, Response
+
+from escrowd.api.parts import Parts
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", operation_id="healthz", response_class=PlainTextResponse, openapi_extra={"security": []})
+async def healthz() -> Response:
+    """Say that the process answers. Whether it can do its work is said by /readyz."""
+    return PlainTextResponse("ok")
+
+
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    openapi_extra={"security": []},
+    responses={503: {"description": "Something is missing: what is false cannot be relied upon."}},
+)
+async def readyz(parts: Parts) -> Response:
+    """Say whether the service can do its work: each condition by name."""
+    conditions = dict(await parts.readiness())
+    is_ready = all(conditions.values())
+    body = json.dumps({"ready": is_ready, "conditions": conditions})
+    return Response(body, 200 if is_ready else 503, media_type="application/json")
+
+
+@router.get("/metrics", operation_id="metrics", response_class=PlainTextResponse, openapi_extra={"security": []})
+async def metrics(parts: Parts) -> Response:
+    """Tell Prometheus what was counted."""
+    return Response(generate_latest(parts.metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,162 @@
+"""What can be set, with the defaults. The names are those of the file; see :mod:`escrowd.settings.loading`."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from escrowd.domain.escrow.terms import DAY, HOUR, Overpayment
+from escrowd.domain.networks import Network
+from escrowd.domain.outputs import SPENDABLE_AGE
+from escrowd.wallets.settings import AtExit
+
+#: Where a daemon of each network answers RPC by default (``RPC_DEFAULT_PORT`` in ``cryptonote_config.h``).
+DAEMON_PORTS: Final = {
+    Network.MAINNET: 18081,
+    Network.STAGENET: 38081,
+    Network.TESTNET: 28081,
+    Network.REGTEST: 18081,
+}
+#: Blocks until a deposit is final, where nothing else is said. Reorganisations of 18 blocks have been seen on mainnet.
+USUAL_CONFIRMATIONS: Final = 20
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Group(BaseModel):
+    """Settings that belong together. A misspelt one is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Daemon(Group):
+    """The monerod that is asked and trusted."""
+
+    host: str = "127.0.0.1"
+    #: ``None``: the usual port of the network.
+    port: Port | None = None
+
+
+class Monero(Group):
+    """The programs of Monero."""
+
+    #: A path, or a name to be found on the ``PATH``.
+    wallet_rpc: str = "monero-wallet-rpc"
+
+
+class DatabaseChoice(Group):
+    """Where everything is kept. It may hold a password, so it is shown masked."""
+
+    #: ``None``: an SQLite file in the data directory.
+    url: SecretStr | None = None
+
+
+class VaultKey(Group):
+    """Where the key comes from that seals all secrets; else from the variable ``ESCROWD_VAULT_KEY``."""
+
+    key_file: Path | None = None
+    passphrase_file: Path | None = None
+
+
+class Api(Group):
+    """The HTTP API."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    #: Where others reach it: what links of parties begin with. ``None``: host and port.
+    public_url: str | None = None
+    #: Larger requests are refused before they are read.
+    most_body_bytes: Annotated[int, Field(ge=1024, le=2**20)] = 65_536
+    #: Of each key, and of each address that has none.
+    requests_per_minute: Annotated[int, Field(ge=1)] = 600
+    #: Event streams and long polls that may be open at the same time.
+    most_waiting: Annotated[int, Field(ge=1)] = 256
+    #: How long the end of the service waits for requests under way.
+    stop_patience: Seconds = 10.0
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("a public URL begins with https:// or http://, such as https://escrow.example.org")
+        return url.rstrip("/") if url else url
+
+
+class Sessions(Group):
+    """Wallet sessions. See ``docs/sessions.md``."""
+
+    #: ``None``: as many as the memory has room for.
+    most: Annotated[int, Field(ge=1)] | None = None
+    ttl: Seconds = 2.0 * HOUR
+    #: ``leave`` open wallets for the next start to adopt, or ``close`` them.
+    at_exit: AtExit = AtExit.LEAVE
+
+
+class Stock(Group):
+    """Wallets that are made ahead of need."""
+
+    size: Annotated[int, Field(ge=0, le=10_000)] = 6
+
+
+class EscrowDefaults(Group):
+    """What holds for an escrow whose terms do not say it. Deadlines are seconds."""
+
+    #: ``None``: 20, and 10 on regtest.
+    confirmations: Annotated[int, Field(ge=SPENDABLE_AGE, le=720)] | None = None
+    overpayment: Overpayment = Overpayment.RETURN
+    keying: Annotated[int, Field(ge=60)] = HOUR
+    funding: Annotated[int, Field(ge=60)] = DAY
+    delivery: Annotated[int, Field(ge=60)] = 14 * DAY
+    inspection: Annotated[int, Field(ge=60)] = 3 * DAY
+    ruling: Annotated[int, Field(ge=60)] = 7 * DAY
+
+
+class Webhooks(Group):
+    """Deliveries of events to the receivers of integrators."""
+
+    #: Private networks that may be sent to all the same, such as ``10.1.0.0/16``.
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    timeout: Seconds = 15.0
+    #: An endpoint for which nothing went well for so long is switched off.
+    disable_after: Seconds = 5.0 * DAY
+    #: Deliveries under way at the same time.
+    at_once: Annotated[int, Field(ge=1, le=256)] = 16
+
+
+class Logs(Group):
+    """What is told on standard error."""
+
+    level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    as_json: bool = True
+
+
+class Tracing(Group):
+    """Traces for OpenTelemetry; the package needs the extra ``tracing``."""
+
+    #: Where a collector takes OTLP over HTTP, such as ``http://127.0.0.1:4318/v1/traces``. ``None``: no traces.
+    endpoint: str | None = None
+
+
+class SettingsModel(Group):
+    """Everything that can be set."""
+
+    network: Network = Network.MAINNET
+    #: Holds the database, the wallets and what is known of running processes. Not the vault key.
+    data_directory: Path = Path("/var/lib/escrowd")
+    #: Names this process among others on the same database.
+    node: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]{0,62}$")] = "node-1"
+    #: Escrow steps under way at the same time.
+    steps_at_once: Annotated[int, Field(ge=1, le=256)] = 16
+    daemon: Daemon = Daemon()
+    monero: Monero = Monero()
+    database: DatabaseChoice = DatabaseChoice()
+    vault: VaultKey = VaultKey()
+    api: Api = Api()
+    sessions: Sessions = Sessions()
+    stock: Stock = Stock()
+    escrows: EscrowDefaults = EscrowDefaults()
+    webhooks: Webhooks = Webhooks()
+    logs: Logs = Logs()
+    tracing: Tracing = Tracing()

@@ -1,0 +1,155 @@
+"""Everything that is shown of escrows, with one question to the database, however many they are.
+
+An escrow is looked at far more often than it changes, and each question costs more than what it fetches.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CompoundSelect,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    literal,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
+
+from escrowd.domain.escrow.assess import Account, Ledger, Overview
+from escrowd.domain.escrow.facts import Escrow, Moment
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.outputs import ReceivedOutput, Spend
+from escrowd.domain.payouts.records import Attempt, Payout
+from escrowd.store import schema
+from escrowd.store.coding import decoded
+from escrowd.store.database import NOW, Session
+from escrowd.store.ledgers import COMMON, SIGNED, paid_out
+
+
+class OverviewTable:
+    """Escrows as they are shown, of one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def of(self, escrows: Sequence[EscrowId]) -> Overview:
+        """Return these escrows with their money, and the moment. Those that do not exist are left out."""
+        rows = await self._session.connection.execute(_question(self._session.dialect), {"escrows": list(escrows)})
+        return _overview(rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_ESCROW, _OUTPUT, _PAYOUT, _ATTEMPT, _SPEND, _TIP, _CLOCK = (
+    "escrow",
+    "output",
+    "payout",
+    "attempt",
+    "spend",
+    "tip",
+    "clock",
+)
+_NOBODYS: Final = literal("")
+
+
+@cache
+def _question(dialect: str) -> CompoundSelect[Any]:
+    """Write the question, once: SQLAlchemy takes longer for that than the database for the answer."""
+    escrows, outputs, payouts, attempts, spends = (
+        schema.escrows,
+        schema.outputs,
+        schema.payouts,
+        schema.attempts,
+        schema.spends,
+    )
+    wanted = bindparam("escrows", expanding=True, type_=Text)
+    return union_all(
+        _part(_ESCROW, escrows.c.id, escrows.c.version, escrows.c.body).where(escrows.c.id.in_(wanted)),
+        _part(_OUTPUT, outputs.c.escrow, null(), outputs.c.body).where(outputs.c.escrow.in_(wanted)),
+        _part(_PAYOUT, payouts.c.escrow, payouts.c.number, payouts.c.body).where(payouts.c.escrow.in_(wanted)),
+        _part(_ATTEMPT, payouts.c.escrow, null(), attempts.c.body)
+        .join_from(payouts, attempts, attempts.c.payout == payouts.c.id)
+        .where(payouts.c.escrow.in_(wanted), attempts.c.step.in_([str(each) for each in SIGNED])),
+        _part(_SPEND, spends.c.escrow, spends.c.height, spends.c.key_image + " " + spends.c.txid).where(
+            spends.c.escrow.in_(wanted)
+        ),
+        _part(_TIP, _NOBODYS, schema.cursors.c.height, cast(schema.cursors.c.time, Text)).where(
+            schema.cursors.c.lane == COMMON
+        ),
+        _part(
+            _CLOCK,
+            _NOBODYS,
+            select(schema.service_clock.c.running).scalar_subquery(),
+            cast(literal_column(f"({NOW[dialect]})"), Text),
+        ),
+    )
+
+
+def _part(kind: str, escrow: Any, number: Any, body: Any) -> Select[Any]:
+    return select(literal(kind).label("kind"), escrow.label("escrow"), cast(number, BigInteger), body.label("body"))
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the rows say of one escrow."""
+
+    escrow: Escrow | None = None
+    outputs: list[ReceivedOutput] = field(default_factory=list)
+    payouts: list[tuple[int, Payout]] = field(default_factory=list)
+    spends: list[Spend] = field(default_factory=list)
+    txids: set[str] = field(default_factory=set)
+
+
+def _overview(rows: Iterable[Any]) -> Overview:
+    found = defaultdict[str, _Found](_Found)
+    tip, moment = (0, 0), Moment(0, 0)
+    for kind, escrow, number, body in rows:
+        if kind == _TIP:
+            tip = (number, int(body))
+        elif kind == _CLOCK:
+            moment = Moment(int(body), number or 0)
+        else:
+            _take(found[escrow], kind, number, body)
+    accounts = {each.escrow.id: (each.escrow, _account(each, tip)) for each in found.values() if each.escrow}
+    return Overview(moment, accounts)
+
+
+def _take(found: _Found, kind: str, number: int | None, body: str) -> None:
+    match kind:
+        case "escrow":
+            found.escrow = decoded(body, Escrow)
+        case "output":
+            found.outputs.append(decoded(body, ReceivedOutput))
+        case "payout":
+            found.payouts.append((number or 0, decoded(body, Payout)))
+        case "attempt":
+            found.txids.update(one.txid for one in decoded(body, Attempt).transactions)
+        case _:
+            key_image, _, txid = body.partition(" ")
+            found.spends.append(Spend(key_image, txid, number))
+
+
+def _account(found: _Found, tip: tuple[int, int]) -> Account:
+    payouts = tuple(payout for _, payout in sorted(found.payouts, key=lambda each: each[0]))
+    ledger = Ledger(
+        chain_height=tip[0],
+        chain_time=tip[1],
+        outputs=tuple(sorted(found.outputs, key=_place)),
+        spends=tuple(sorted(found.spends, key=lambda each: (each.key_image, each.txid))),
+        our_txids=frozenset(found.txids),
+        paid_out=paid_out(payouts),
+    )
+    return Account(ledger, payouts)
+
+
+def _place(output: ReceivedOutput) -> tuple[bool, int, str, int]:
+    """Return where an output stands in the order of the chain, the pool last."""
+    return output.height is None, output.height or 0, output.txid, output.index
