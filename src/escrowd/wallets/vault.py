@@ -2,12 +2,8 @@
 
 Sealing is XChaCha20-Poly1305 with a random nonce of 192 bits. Each sealed text is bound to its purpose (which wallet,
 which process), so that a sealed password copied to another wallet's record does not open there.
-
-Keys for other purposes, such as the seal of a backup, are derived by BLAKE2b with the vault key as its key: they tell
-nothing of the vault key or of each other.
 """
 
-import hashlib
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
@@ -23,8 +19,6 @@ from escrowd.wallets.errors import NotUnsealable, VaultKeyRefused
 KEY_BYTES: Final = Aead.KEY_SIZE
 
 _VERSION: Final = "v1."
-#: Keeps derived keys apart from whatever else might be made with the vault key by BLAKE2b.
-_DERIVATION: Final = b"escrowd derived"
 
 
 class Vault:
@@ -33,7 +27,6 @@ class Vault:
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise VaultKeyRefused(f"the vault key has {len(key)} bytes and must have {KEY_BYTES}")
-        self._key = key
         self._box = Aead(key)
         self._key = key
 
@@ -68,10 +61,6 @@ class Vault:
         except (CryptoError, ValueError):
             # Without the cause: it would carry the sealed text into the traceback.
             raise NotUnsealable(f"the sealed secret of {purpose} does not open with this vault key") from None
-
-    def derived_key(self, purpose: str) -> bytes:
-        """Return 32 bytes that only who has the vault key can make, another key for each purpose."""
-        return hashlib.blake2b(purpose.encode(), digest_size=KEY_BYTES, key=self._key, person=_DERIVATION).digest()
 
 
 def random_password() -> Secret:
