@@ -1,0 +1,139 @@
+"""What the databases hold that are backed up in these tests."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import insert
+
+from escrowd.domain.escrow.machine import Step, create
+from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.keying import HostedKey, KeyingRound, KeySet, keys_purpose, view_key_purpose
+from escrowd.domain.outputs import Spend
+from escrowd.domain.parties import WalletRole
+from escrowd.domain.payouts.records import AttemptStep, PayoutStatus
+from escrowd.domain.secret import Secret
+from escrowd.domain.watching import BlockId, Cursor, FoundOutput, FoundSpend, Progress, WatchedAddress
+from escrowd.store import schema_access
+from escrowd.store.database import Database, Session
+from escrowd.store.keys import KeyingTable, KeySetTable
+from escrowd.store.store import SqlShelf, SqlStore, SqlWorkQueue
+from escrowd.store.watching import SqlWatchLog
+from escrowd.wallets.records import password_purpose
+from escrowd.wallets.vault import Vault
+from tests.contract.store.samples import MOMENT, attempt, escrow_id, next_step, output, payout, store_steps
+from tests.unit.domain.escrow import world
+
+#: Texts that must be found nowhere but under seal.
+SECRETS: Final = ("canary of a password", "canary of a view key", "canary of key bytes", "canary of a round message")
+NODE: Final = "node of the first life"
+#: Tables in which the second life may differ from the first.
+CHANGED: Final = frozenset({"work", "nodes", "service_clock", "key_sets"})
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What was put in."""
+
+    taken: EscrowId
+    in_stock: EscrowId
+
+    @property
+    def key_files(self) -> dict[str, bytes]:
+        """The key files of all wallets, by name."""
+        return {
+            f"{escrow}-{role}.keys": key_bytes(escrow, role)
+            for escrow in (self.taken, self.in_stock)
+            for role in WalletRole
+        }
+
+
+def key_bytes(escrow: EscrowId, role: WalletRole) -> bytes:
+    return f"{SECRETS[2]} of {role} of {escrow}".encode() + bytes(range(256))
+
+
+def life_of(number: int, status: Status) -> list[Step]:
+    """Return the steps that bring the escrow with this number to a status."""
+    steps = [create(escrow_id(number), world.TERMS, Who.INTEGRATOR, MOMENT)]
+    for event, who in world.PATHS[status]:
+        now = steps[-1].after
+        steps.append(next_step(now, event(now) if callable(event) else event, who))
+    return steps
+
+
+def sealed_set(number: int, vault: Vault) -> KeySet:
+    """Return finished keys whose seals are the vault's."""
+    escrow = escrow_id(number)
+    hosted = tuple(
+        HostedKey(
+            role,
+            f"{escrow}-{role}",
+            vault.seal(Secret(SECRETS[0]), password_purpose(f"{escrow}-{role}")),
+            vault.seal_bytes(key_bytes(escrow, role), keys_purpose(f"{escrow}-{role}")),
+        )
+        for role in WalletRole
+    )
+    view_key = vault.seal(Secret(SECRETS[1]), view_key_purpose(escrow))
+    return KeySet(escrow, f"address of {escrow}", view_key, 50, "transcript", hosted)
+
+
+async def fill(database: Database, vault: Vault) -> Contents:
+    """Put something of everything into a database."""
+    store = SqlStore(database, NODE)
+    for number, status in enumerate(Status, 1):
+        await store_steps(store, life_of(number, status))
+    await _keys(database, vault)
+    await _money(database, store, vault)
+    await SqlWorkQueue(database, NODE).begin(600)
+    await SqlWorkQueue(database, NODE).claim(frozenset(), 3, 600)
+    async with store.transaction() as tx:
+        await tx.clock.advance(5000)
+        await tx.clock.beat(counts=True)
+    async with database.transaction() as session:
+        await _callers(session)
+    return Contents(escrow_id(1), escrow_id(50))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _keys(database: Database, vault: Vault) -> None:
+    shelf = SqlShelf(database, NODE)
+    await shelf.ready(sealed_set(50, vault))
+    await shelf.begin(escrow_id(51))
+    async with database.transaction() as session:
+        await KeySetTable(session).finish(sealed_set(1, vault), for_stock=False, node=NODE)
+        keying = KeyingTable(session)
+        await keying.begin(escrow_id(2), 1, 70, "")
+        message = vault.seal(Secret(SECRETS[3]), "message")
+        await keying.store(escrow_id(2), 1, {(KeyingRound.PREPARE, WalletRole.BUYER): message})
+
+
+async def _money(database: Database, store: SqlStore, vault: Vault) -> None:
+    watch_log = SqlWatchLog(database, vault)
+    await watch_log.keep(WatchedAddress(escrow_id(1), "address", Secret(SECRETS[1]), 40, scanned=60))
+    cursor = Cursor(101, 1_700_000_000, "genesis", (BlockId(100, "hash"),))
+    found = FoundOutput(escrow_id(1), output("a", 90))
+    spent = FoundSpend(escrow_id(1), Spend("image", "tx b", 95))
+    await watch_log.record(Progress(outputs=(found,), spends=(spent,), cursor=cursor))
+    async with store.transaction() as tx:
+        await tx.ledgers.note_key_images(escrow_id(1), [("key a 0", "image")])
+        await tx.payouts.add(payout(1, PayoutStatus.SIGNING), 7)
+        await tx.payouts.save_attempt(attempt(1, AttemptStep.DISCARDED, refused="dust"))
+        await tx.payouts.save_attempt(
+            attempt(2, AttemptStep.SIGNED, sealed_signed_set=vault.seal(Secret("set"), "set"))
+        )
+        await tx.payouts.keep_raw("tx b", "00ff")
+
+
+async def _callers(session: Session) -> None:
+    run = session.connection.execute
+    await run(
+        insert(schema_access.api_keys).values(id="key_1", name="é ✓", digest="d", scopes="read", created_at=2**60)
+    )
+    await run(insert(schema_access.party_links).values(escrow=escrow_id(1), role="buyer", generation=2))
+    answer = {"caller": "key_1", "key": "k", "request": "r", "status": 201, "sealed_body": "v1.x", "at": 2**53 + 1}
+    await run(insert(schema_access.answers).values(answer))
+    for number in range(3):
+        row = {"at": number, "caller": "key_1", "action": "release", "subject": "esc", "cause": ""}
+        await run(insert(schema_access.audit).values(row))
