@@ -67,7 +67,7 @@ def read_heads(path: Path, key: bytes) -> dict[EscrowId, Head]:
         raise HeadsRefused(f"the heads {path} cannot be read: {error}") from error
     try:
         sealed = msgspec.json.decode(last, type=_Seal).seal
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         sealed = ""
     if last != msgspec.json.encode(_Seal(sealed)) + b"\n" or not _is_sealed(b"".join(lines), sealed, key):
         raise HeadsRefused(f"the heads {path} were changed, or were written with another vault key")

@@ -148,13 +148,13 @@ class Archive:
             self._file.seek(-_room(entry.size) + tarfile.BLOCKSIZE, os.SEEK_CUR)
             with gzip.GzipFile(fileobj=self._file, mode="rb") as unpacked:
                 for _ in range(entry.rows):
-                    yield unpacked.readline()
+                    yield unpacked.readline().removesuffix(b"\n")
 
     def _checked_manifest(self, key: bytes) -> Manifest:
         header = self._file.read(tarfile.BLOCKSIZE)
         try:
             size = tarfile.TarInfo.frombuf(header, "utf-8", "strict").size
-        except tarfile.HeaderError as error:
+        except (tarfile.HeaderError, UnicodeDecodeError) as error:
             raise BackupUnreadable(f"{self._file.name} is no backup of escrowd, or its beginning is damaged") from error
         if header != _header(MANIFEST, size) or size > LONGEST_MANIFEST:
             raise BackupUnreadable(f"{self._file.name} is no backup of escrowd, or its beginning is damaged")

@@ -84,7 +84,7 @@ def opened(manifest: bytes, its_seal: bytes, key: bytes) -> Manifest:
         raise BackupUnreadable(f"the backup has form {form.format}, and this version of escrowd knows form {FORMAT}")
     try:
         return msgspec.json.decode(manifest, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BackupUnreadable(f"the manifest of the backup cannot be read: {error}") from error
 
 
@@ -101,7 +101,7 @@ class _Form(msgspec.Struct, frozen=True):
 def _form(manifest: bytes) -> _Form:
     try:
         return msgspec.json.decode(manifest, type=_Form)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _Form()
 
 
