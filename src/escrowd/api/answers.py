@@ -39,6 +39,12 @@ async def shown_to(parts: ApiParts, caller: Caller, escrow: EscrowId) -> wire.Es
         return escrow_shown(await parts.desk.see(tx, caller, escrow))
 
 
+def first_links(parts: ApiParts, escrow: EscrowId) -> tuple[wire.PartyLink, ...]:
+    """Return the links of all parties of an escrow that is being made."""
+    parties = [Party(escrow, role) for role in WalletRole]
+    return tuple(link_shown(parts.settings.public_url, each, parts.callers.first_link(each)) for each in parties)
+
+
 async def links_of(tx: FrontTransaction, parts: ApiParts, escrow: EscrowId) -> tuple[wire.PartyLink, ...]:
     """Return the links of all parties of an escrow."""
     parties = [Party(escrow, role) for role in WalletRole]

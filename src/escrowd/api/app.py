@@ -1,8 +1,9 @@
 """The application: routes, the frame around them, and how errors are answered."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -12,7 +13,7 @@ from escrowd import __version__
 from escrowd.api.documenting import DESCRIPTION, document
 from escrowd.api.errors import InvalidRequest, MethodNotAllowed, NoSuchPath
 from escrowd.api.frame import Frame
-from escrowd.api.http_metrics import HttpMetrics
+from escrowd.api.http_metrics import HttpMetrics, StateMetrics
 from escrowd.api.parts import ApiParts
 from escrowd.api.problems import problem_response
 from escrowd.api.routes import actions, escrows, events, health, sessions
@@ -22,8 +23,8 @@ from escrowd.wire.problems import FieldProblem
 ROUTERS: Final = (escrows.router, actions.router, events.router, sessions.router, health.router)
 
 
-def build_app(parts: ApiParts) -> FastAPI:
-    """Put the application together. Its documents need no other host."""
+def build_app(parts: ApiParts, further: Iterable[APIRouter] = ()) -> FastAPI:
+    """Put the application together, with ``further`` routes. Its documents need no other host."""
     app = FastAPIOffline(
         title="escrowd",
         version=__version__,
@@ -34,13 +35,15 @@ def build_app(parts: ApiParts) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.parts = parts
-    for router in ROUTERS:
+    app.state.state_metrics = StateMetrics(parts.metrics)
+    for router in (*ROUTERS, *further):
         app.include_router(router)
     app.add_middleware(
         Frame,
         rates=parts.rates,
         metrics=HttpMetrics(parts.metrics),
         most_body_bytes=parts.settings.most_body_bytes,
+        observe=parts.observe,
     )
     app.add_exception_handler(EscrowdError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)

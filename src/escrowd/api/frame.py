@@ -18,6 +18,7 @@ from escrowd.api.problems import problem_response
 from escrowd.api.rates import Rates
 from escrowd.domain.cause import caused_by, present_cause
 from escrowd.domain.errors import EscrowdError, Fault
+from escrowd.service.observing import Done, Observer
 
 log = structlog.get_logger()
 
@@ -29,11 +30,14 @@ QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 class Frame:
     """Goes around the application. ``most_body_bytes`` is the largest body that is read."""
 
-    def __init__(self, app: ASGIApp, rates: Rates, metrics: HttpMetrics, most_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, rates: Rates, metrics: HttpMetrics, most_body_bytes: int, observe: Observer
+    ) -> None:
         self._app = app
         self._rates = rates
         self._metrics = metrics
         self._most = most_body_bytes
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,6 +73,8 @@ class Frame:
         route = str(getattr(scope.get("route"), "path", "(none)"))
         self._metrics.count(scope["method"], route, status, seconds)
         if scope["path"] not in QUIET:
+            done = Done(f"{scope['method']} {route}", present_cause(), seconds, {"status": status})
+            self._observe(done)
             # The path has no secrets in it; a query could have.
             log.info(
                 "request",

@@ -1,8 +1,11 @@
 """Prometheus metrics of the API."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from escrowd.domain.escrow.status import Status
 
 #: Seconds. A long poll ends in the last one.
 BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -25,6 +28,20 @@ class HttpMetrics:
         """Count one request. The status is 0 where the caller went away."""
         self._requests.labels(_METHODS.get(method, "other"), route, str(status)).inc()
         self._seconds.labels(_METHODS.get(method, "other"), route).observe(seconds)
+
+
+class StateMetrics:
+    """How escrows and the service stand, as of the last question."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._escrows = Gauge("escrowd_escrows", "Escrows, by status", ("status",), registry=registry)
+        self._ready = Gauge("escrowd_ready", "Whether the service can do its work", registry=registry)
+
+    def note(self, escrows: Mapping[str, int], *, is_ready: bool) -> None:
+        """Take note of how things stand now."""
+        for status in Status:
+            self._escrows.labels(str(status)).set(escrows.get(status, 0))
+        self._ready.set(is_ready)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

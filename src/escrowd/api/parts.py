@@ -17,6 +17,7 @@ from escrowd.service.front.answering import Answering
 from escrowd.service.front.callers import Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.front.ports import FrontStore
+from escrowd.service.observing import Observer, nobody_wants_to_know
 from escrowd.wire.sessions import Session, SessionStats
 
 
@@ -69,6 +70,8 @@ class ApiParts:
     fee_rate: Callable[[], Awaitable[FeeRate]]
     #: What has to hold for the service to do its work, by name, and whether it does.
     readiness: Callable[[], Awaitable[Mapping[str, bool]]]
+    #: Told of each request that was answered.
+    observe: Observer = nobody_wants_to_know
 
 
 def parts_of(request: Request) -> ApiParts:

@@ -19,6 +19,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.service.front.answering import Answering
 from escrowd.service.front.callers import Callers
 from escrowd.service.front.escrows import EscrowDesk
+from escrowd.service.observing import Observer, nobody_wants_to_know
 from escrowd.service.payouts.rates import normal_fee_rate
 from escrowd.wallets.sessions import WalletSessionManager
 from escrowd.wire.sessions import Session, SessionStats
@@ -34,7 +35,12 @@ class ApiLimits:
 
 
 @contextmanager
-def api_over(running: RunningService, settings: ApiSettings, limits: ApiLimits | None = None) -> Iterator[ApiParts]:
+def api_over(
+    running: RunningService,
+    settings: ApiSettings,
+    limits: ApiLimits | None = None,
+    observe: Observer = nobody_wants_to_know,
+) -> Iterator[ApiParts]:
     """Put together what the routes work with; at the end of the block nobody waits any more."""
     limits = limits or ApiLimits()
     changes = Changes(limits.most_waiting)
@@ -54,6 +60,7 @@ def api_over(running: RunningService, settings: ApiSettings, limits: ApiLimits |
             look_at_stock=running.orchestrator.look_at_stock,
             fee_rate=partial(normal_fee_rate, running.daemon),
             readiness=partial(_readiness, running),
+            observe=observe,
         )
     finally:
         changes.end()

@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from escrowd.bootstrap.adapters import StoredWalletRecords, VaultedWatching, new_escrow_id
 from escrowd.bootstrap.chain import ChainSettings, monitor_of
 from escrowd.bootstrap.wallet_house import RunningHouse, WalletHouse, open_wallet_house
 from escrowd.chain.monitor import BlockchainMonitor
+from escrowd.domain.cause import present_cause
 from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.escrow.events import Event
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
 from escrowd.monero.daemon import MoneroDaemon
-from escrowd.monero.transport import CallObserver, Endpoint
+from escrowd.monero.transport import CallObserver, CallRecord, Endpoint
 from escrowd.service.advance import EscrowAdvance, Handler, Task
 from escrowd.service.clock import RunningClock
 from escrowd.service.funding import FundingCheck
@@ -25,6 +27,7 @@ from escrowd.service.housekeeping import Housekeeping
 from escrowd.service.keying.effect import KeysEffect
 from escrowd.service.keying.keyer import Keyer
 from escrowd.service.keying.sets import HostedSets
+from escrowd.service.observing import Done, Observer, nobody_wants_to_know
 from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.service.payouts.desk import PayoutDesk
 from escrowd.service.work_metrics import WorkCollector
@@ -42,6 +45,8 @@ from escrowd.wallets.sessions import WalletSessionManager
 from escrowd.wallets.settings import SessionSettings
 from escrowd.wallets.stock import Stock, StockSettings, capacity_of
 from escrowd.wallets.vault import Vault
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,12 @@ class RunningService:
 
 
 @asynccontextmanager
-async def open_service(house: ServiceHouse, observer: CallObserver | None = None) -> AsyncIterator[RunningService]:
+async def open_service(
+    house: ServiceHouse, observer: CallObserver | None = None, observe: Observer = nobody_wants_to_know
+) -> AsyncIterator[RunningService]:
     """Start the service; at the end of the block it stops: steps in hand are finished, wallets saved.
+
+    ``observer`` hears of each call to Monero, ``observe`` of each effect and each call with what it came of.
 
     Raises:
         AlreadyInUse: another service runs in this directory.
@@ -108,13 +117,14 @@ async def open_service(house: ServiceHouse, observer: CallObserver | None = None
             house.pool,
             house.attached,
         )
-        wallets = await closers.enter_async_context(open_wallet_house(wallet_house, observer))
+        wallets = await closers.enter_async_context(open_wallet_house(wallet_house, _calls(observer, observe)))
         watch_log = SqlWatchLog(database, house.vault)
         monitor = await closers.enter_async_context(monitor_of(house.chain, house.network, wallets, watch_log))
         stock = await closers.enter_async_context(_stock(house, database, wallets))
         await closers.enter_async_context(RunningClock(store, monitor))
         keyer = await closers.enter_async_context(_keyer(house, wallets, KeepOpen.ALWAYS))
-        advance = _advance(house, store, wallets, VaultedWatching(monitor, house.vault), keyer, database)
+        watching = VaultedWatching(monitor, house.vault)
+        advance = EscrowAdvance(store, *_handlers(house, store, wallets, watching, keyer, database), observe)
         worker = await closers.enter_async_context(_worker(house, database, advance))
         wallets.metrics.register(WorkCollector(worker))
         orchestrator = EscrowOrchestrator(store, on_taken=stock.taken)
@@ -147,14 +157,28 @@ async def _stock(house: ServiceHouse, database: Database, wallets: RunningHouse)
             yield stock
 
 
-def _advance(
+def _calls(observer: CallObserver | None, observe: Observer) -> CallObserver:
+    """Log each call to Monero under what it came of, and tell those who want to know."""
+
+    def call_ended(record: CallRecord) -> None:
+        if observer is not None:
+            observer(record)
+        log.debug("rpc", method=record.method, seconds=round(record.seconds, 4), outcome=record.outcome)
+        attributes: dict[str, str | int] = {"outcome": record.outcome, "port": record.endpoint.port}
+        observe(Done(f"rpc {record.method}", present_cause(), record.seconds, attributes))
+
+    return call_ended
+
+
+def _handlers(
     house: ServiceHouse,
     store: SqlStore,
     wallets: RunningHouse,
     watching: VaultedWatching,
     keyer: Keyer,
     database: Database,
-) -> EscrowAdvance:
+) -> tuple[dict[Effect, Handler], PayoutDesk]:
+    """Return what carries out each effect, and who looks after what was sent."""
     desk = PayoutDesk(store, wallets.manager, wallets.daemon, house.vault)
     funding = FundingCheck(store, wallets.manager, wallets.daemon)
     housekeeping = Housekeeping(store, watching, wallets.manager)
@@ -176,7 +200,7 @@ def _advance(
         Effect.REMIND_ARBITER: housekeeping.remind_arbiter,
         Effect.TELL_OPERATOR: housekeeping.tell_operator,
     }
-    return EscrowAdvance(store, handlers, desk)
+    return handlers, desk
 
 
 def _worker(house: ServiceHouse, database: Database, advance: EscrowAdvance) -> Worker:

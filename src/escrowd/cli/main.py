@@ -8,11 +8,13 @@ import typer
 from escrowd import __version__
 from escrowd.cli.bench import bench_app
 from escrowd.cli.demo import demo
+from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 
 app = typer.Typer(name="escrowd", no_args_is_help=True, help="Self-hosted 2-of-3 multisig escrow for Monero.")
 app.command()(serve)
+app.command()(sandbox)
 app.command()(demo)
 app.add_typer(bench_app, name="bench")
 

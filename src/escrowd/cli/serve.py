@@ -10,12 +10,14 @@ import structlog
 import typer
 
 from escrowd.api.app import build_app
+from escrowd.api.parts import ApiParts
 from escrowd.bootstrap import configure_logging
 from escrowd.bootstrap.api import api_over
 from escrowd.bootstrap.from_settings import api_limits_of, api_settings_of, house_of
 from escrowd.bootstrap.service import open_service
 from escrowd.bootstrap.serving import served
 from escrowd.bootstrap.systemd import tell_systemd
+from escrowd.bootstrap.tracing import traces_to
 from escrowd.settings.loading import Settings, load_settings
 
 log = structlog.get_logger()
@@ -42,17 +44,10 @@ def serve(
 async def serve_until_told(settings: Settings) -> None:
     """Run the service until the process is told to stop; then steps in hand are finished and wallets saved."""
     told = told_to_stop()
-    api = settings.model.api
-    async with open_service(house_of(settings)) as running:
-        with api_over(running, api_settings_of(settings), api_limits_of(settings)) as parts:
-            async with served(build_app(parts), api.host, api.port, api.stop_patience) as port:
-                log.info("service.started", network=settings.model.network, host=api.host, port=port)
-                tell_systemd("READY=1")
-                await told.wait()
-                tell_systemd("STOPPING=1")
-                log.info("service.stopping")
-                # Before the server ends: it waits for those who wait for events.
-                parts.changes.end()
+    with traces_to(settings.model.tracing.endpoint, settings.model.node) as observe:
+        async with open_service(house_of(settings), observe=observe) as running:
+            with api_over(running, api_settings_of(settings), api_limits_of(settings), observe) as parts:
+                await _serve(parts, settings, told)
     log.info("service.stopped")
 
 
@@ -63,3 +58,18 @@ def told_to_stop() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     return told
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _serve(parts: ApiParts, settings: Settings, told: asyncio.Event) -> None:
+    api = settings.model.api
+    async with served(build_app(parts), api.host, api.port, api.stop_patience) as port:
+        log.info("service.started", network=settings.model.network, host=api.host, port=port)
+        tell_systemd("READY=1")
+        await told.wait()
+        tell_systemd("STOPPING=1")
+        log.info("service.stopping")
+        # Before the server ends: it waits for those who wait for events.
+        parts.changes.end()

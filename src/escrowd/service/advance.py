@@ -4,6 +4,7 @@ Whoever claims the escrow's work row runs this, and nobody else at the same time
 a crash at any point: facts are assessed anew, effects are marked done in the transaction that stores what came of them.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from escrowd.domain.escrow.status import Who
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.payouts.records import Payout, PayoutStatus
 from escrowd.service.crash_points import CrashPoint, crash_point
+from escrowd.service.observing import Done, Observer, nobody_wants_to_know
 from escrowd.service.ports import Claim, PendingEffect, Store, Transaction
 
 log = structlog.get_logger()
@@ -57,13 +59,20 @@ class Follower(Protocol):
 class EscrowAdvance:
     """Advances escrows. ``handlers`` has one handler for each effect."""
 
-    def __init__(self, store: Store, handlers: Mapping[Effect, Handler], follower: Follower) -> None:
+    def __init__(
+        self,
+        store: Store,
+        handlers: Mapping[Effect, Handler],
+        follower: Follower,
+        observe: Observer = nobody_wants_to_know,
+    ) -> None:
         missing = set(Effect) - set(handlers)
         if missing:
             raise ValueError(f"no handler for the effects {sorted(missing)}")
         self._store = store
         self._handlers = handlers
         self._follower = follower
+        self._observe = observe
 
     async def advance(self, escrow: EscrowId, claim: Claim) -> float | None:
         """Do all that is due for an escrow, and return in how many seconds to look again (``None``: when woken).
@@ -107,7 +116,7 @@ class EscrowAdvance:
             return Task(await tx.escrows.load(escrow), pending[0], claim) if pending else None
 
     async def _carry_out(self, task: Task) -> None:
-        effect = task.effect
+        effect, begun = task.effect, time.monotonic()
         log.info("effect.begins", escrow=task.escrow.id, effect=effect.effect, version=effect.version)
         events = await self._handlers[effect.effect](task)
         async with self._fenced(task.claim) as tx:
@@ -119,7 +128,15 @@ class EscrowAdvance:
             await tx.escrows.effect_done(task.escrow.id, effect)
         if effect.effect is Effect.VERIFY_FUNDING:
             crash_point(CrashPoint.F3_NOTIFIED)
-        log.info("effect.done", escrow=task.escrow.id, effect=effect.effect, version=effect.version)
+        seconds = time.monotonic() - begun
+        log.info(
+            "effect.done",
+            escrow=task.escrow.id,
+            effect=effect.effect,
+            version=effect.version,
+            seconds=round(seconds, 3),
+        )
+        self._observe(Done(f"effect {effect.effect}", present_cause(), seconds, {"escrow": task.escrow.id}))
 
     async def _follow(self, escrow: EscrowId, claim: Claim) -> None:
         async with self._store.transaction() as tx:

@@ -121,7 +121,7 @@ async def _with_keys(tx: Transaction, first: Step, moment: Moment) -> Escrow:
     wallets = await tx.wallet_set(escrow)
     if wallets is None:
         raise AssertionError(f"the stock gave {escrow} without its wallets")
-    nobody_paid_before = (await tx.ledgers.ledger(escrow)).chain_height - REORG_MARGIN
+    nobody_paid_before = await tx.ledgers.chain_height() - REORG_MARGIN
     ready = KeysReady(wallets.address, max(wallets.restore_height, nobody_paid_before))
     second = step(first.after, ready, Who.SERVICE, moment)
     await tx.escrows.save(second)

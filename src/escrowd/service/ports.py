@@ -85,6 +85,10 @@ class LedgerRows(Protocol):
         """
         ...
 
+    async def chain_height(self) -> int:
+        """Return the number of blocks that the watcher has looked through."""
+        ...
+
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
         """Add outputs that only a wallet found, such as those to far subaddresses. Known keys stay as they are."""
         ...

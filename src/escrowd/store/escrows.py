@@ -161,9 +161,9 @@ class EscrowTable:
             # Cursors are given in the order of commits: a reader who has seen one never misses an earlier one that
             # was committed later. Held until the end of the transaction.
             await self._session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOG_LOCK})"))
-        last = await self._last(step.after.id)
+        last = await self._last(step.after.id) if step.before else None
         sequence, previous = (last.sequence, last.hash) if last else (0, NO_HASH)
-        data = data_of(step)
+        data, entries = data_of(step), []
         for number, kind in enumerate(types_of(step), 1):
             entry = LogEntry(
                 cursor=0,
@@ -181,7 +181,8 @@ class EscrowTable:
             )
             entry = replace(entry, hash=chained(entry))
             previous = entry.hash
-            await self._session.connection.execute(insert(schema.log).values(**_log_columns(entry)))
+            entries.append(_log_columns(entry))
+        await self._session.connection.execute(insert(schema.log), entries)
 
     async def _last(self, escrow: EscrowId) -> LogEntry | None:
         newest = select(func.max(schema.log.c.sequence)).where(schema.log.c.escrow == escrow).scalar_subquery()

@@ -38,6 +38,10 @@ class LedgerTable:
             paid_out=paid_out(payouts),
         )
 
+    async def chain_height(self) -> int:
+        """Return the number of blocks that the watcher has looked through."""
+        return (await self._tip())[0]
+
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return the outputs of an escrow, in the order of the chain, the pool last."""
         table = schema.outputs

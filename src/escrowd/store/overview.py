@@ -123,18 +123,17 @@ def _overview(rows: Iterable[Any]) -> Overview:
 
 
 def _take(found: _Found, kind: str, number: int | None, body: str) -> None:
-    match kind:
-        case "escrow":
-            found.escrow = decoded(body, Escrow)
-        case "output":
-            found.outputs.append(decoded(body, ReceivedOutput))
-        case "payout":
-            found.payouts.append((number or 0, decoded(body, Payout)))
-        case "attempt":
-            found.txids.update(one.txid for one in decoded(body, Attempt).transactions)
-        case _:
-            key_image, _, txid = body.partition(" ")
-            found.spends.append(Spend(key_image, txid, number))
+    if kind == _ESCROW:
+        found.escrow = decoded(body, Escrow)
+    elif kind == _OUTPUT:
+        found.outputs.append(decoded(body, ReceivedOutput))
+    elif kind == _PAYOUT:
+        found.payouts.append((number or 0, decoded(body, Payout)))
+    elif kind == _ATTEMPT:
+        found.txids.update(one.txid for one in decoded(body, Attempt).transactions)
+    else:
+        key_image, _, txid = body.partition(" ")
+        found.spends.append(Spend(key_image, txid, number))
 
 
 def _account(found: _Found, tip: tuple[int, int]) -> Account:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from escrowd.api.answers import json_response, links_of, respond, said, shown_to
+from escrowd.api.answers import first_links, json_response, links_of, respond, said, shown_to
 from escrowd.api.asking import AskedOf, CallerOf, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
@@ -44,7 +44,7 @@ async def create_escrow(
     async def act(tx: FrontTransaction) -> Answer:
         made = await parts.desk.create(tx, asked.caller, terms)
         (view,) = await parts.desk.show(tx, asked.caller, [made.id])
-        return said(created_shown(view, await links_of(tx, parts, made.id)), 201)
+        return said(created_shown(view, first_links(parts, made.id)), 201)
 
     answer = await parts.answering.once(asked, act)
     parts.look_at_stock()

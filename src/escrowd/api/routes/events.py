@@ -1,5 +1,6 @@
 """Routes of events: pages by cursor, the history of one escrow, and a stream."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Final
@@ -108,7 +109,8 @@ async def _stream(parts: ApiParts, after: int, types: frozenset[str]) -> AsyncIt
     with parts.changes.watching() as watch:
         yield ": here is what happens\n\n"
         while not watch.is_over:
-            entries = await _feed(parts, after, AT_ONCE, types)
+            # Who goes away ends the stream, and not a question to the database half-way.
+            entries = await asyncio.shield(asyncio.ensure_future(_feed(parts, after, AT_ONCE, types)))
             for entry in entries:
                 after = entry.cursor
                 yield f"id: {entry.cursor}\nevent: {entry.type}\ndata: {event_json(entry).decode()}\n\n"

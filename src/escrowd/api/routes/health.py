@@ -2,13 +2,17 @@
 
 import json
 
-from fastapi import APIRouter
+import structlog
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import PlainTextResponse, Response
 
 from escrowd.api.parts import Parts
+from escrowd.domain.errors import EscrowdError
 
 router = APIRouter(tags=["health"])
+
+log = structlog.get_logger()
 
 
 @router.get("/healthz", operation_id="healthz", response_class=PlainTextResponse, openapi_extra={"security": []})
@@ -32,6 +36,15 @@ async def readyz(parts: Parts) -> Response:
 
 
 @router.get("/metrics", operation_id="metrics", response_class=PlainTextResponse, openapi_extra={"security": []})
-async def metrics(parts: Parts) -> Response:
+async def metrics(request: Request, parts: Parts) -> Response:
     """Tell Prometheus what was counted."""
+    conditions = await parts.readiness()
+    try:
+        async with parts.store.reading() as tx:
+            escrows = await tx.escrows.count_by_status()
+        request.app.state.state_metrics.note(escrows, is_ready=all(conditions.values()))
+    except EscrowdError as error:
+        # What the other counters say is needed most where the database does not answer.
+        log.warning("metrics.without_escrows", error=str(error))
+        request.app.state.state_metrics.note({}, is_ready=False)
     return Response(generate_latest(parts.metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -79,6 +79,10 @@ class Callers:
         """Return the token of a party that is good now."""
         return self._token(party, await tx.access.link_generation(party.escrow, party.role))
 
+    def first_link(self, party: Party) -> Secret:
+        """Return the token of a party of an escrow that is being made."""
+        return self._token(party, 0)
+
     async def replace_link(self, tx: FrontTransaction, party: Party) -> Secret:
         """Make the token of a party worthless, and return a new one."""
         return self._token(party, await tx.access.replace_link(party.escrow, party.role))

@@ -259,6 +259,10 @@ class MemoryLedgers:
             paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
         )
 
+    async def chain_height(self) -> int:
+        """Return the number of blocks that the watcher has looked through."""
+        return self._tables.chain[0]
+
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
         """Keep outputs that only a wallet found, in place of those that one found before."""
         self._tables.from_wallets[escrow] = tuple(outputs)
