@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escrowd.domain.keying import keys_purpose
+from escrowd.domain.networks import Network
+from escrowd.store.backups.errors import BackupError
 from escrowd.store.backups.manifest import SEAL_PURPOSE, Manifest
 from escrowd.store.backups.restoring import Restoration, SealedKeys, restoration
 from escrowd.store.backups.second_life import SecondLife
@@ -37,15 +39,22 @@ async def back_up(database_url: str, vault: Vault, path: Path) -> Manifest:
 
 
 async def restore(
-    database_url: str, vault: Vault, wallet_directory: Path, path: Path, *, accept_broken_log: bool = False
+    database_url: str,
+    vault: Vault,
+    wallet_directory: Path,
+    path: Path,
+    *,
+    network: Network | None = None,
+    accept_broken_log: bool = False,
 ) -> Restored:
     """Restore a backup into an empty database and a wallet directory, both or neither.
 
     The key files are written before the database is committed. If the machine stops in between, the database is empty
-    still, and the same call takes the key files that it finds for its own.
+    still, and the same call takes the key files that it finds for its own. With ``network``, a backup with escrows of
+    another network is refused.
 
     Raises:
-        BackupError: the backup is not to be used, or the database is not empty.
+        BackupError: the backup is not to be used, is of another network, or the database is not empty.
         KeyFilesRefused: the wallet directory holds files of the same wallets.
         NotUnsealable: a key file does not open with this vault key.
         WrongSchema: the backup was made by a newer version of the program.
@@ -56,6 +65,7 @@ async def restore(
     async with Database(database_url) as database:
         with RestoredKeyFiles(wallet_directory) as files:
             async with restoration(database, path, key, accept_broken_log=accept_broken_log) as restored:
+                _check_network(restored.manifest, network)
                 key_files = await _write_key_files(restored, files, vault)
     return Restored(restored.manifest, restored.log, restored.second_life, key_files)
 
@@ -94,6 +104,14 @@ async def _existing(url: str) -> AsyncIterator[Database]:
         raise WrongSchema(f"there is no database {file}; is database.url, or data_directory, set as for the service?")
     async with database:
         yield database
+
+
+def _check_network(manifest: Manifest, network: Network | None) -> None:
+    if network is not None and manifest.network not in (None, network):
+        raise BackupError(
+            f"the escrows of the backup are of {manifest.network}, and the settings are for {network}: "
+            "set network to that of the backup"
+        )
 
 
 async def _write_key_files(restored: Restoration, files: RestoredKeyFiles, vault: Vault) -> int:
