@@ -124,5 +124,8 @@ async def _write_key_files(restored: Restoration, files: RestoredKeyFiles, vault
 
 def _write_some(some: Sequence[SealedKeys], files: RestoredKeyFiles, vault: Vault) -> int:
     return sum(
-        files.write(each.filename, vault.unseal_bytes(each.sealed_keys, keys_purpose(each.filename))) for each in some
+        files.write(
+            each.filename, vault.unseal_bytes(each.sealed_keys, keys_purpose(each.filename)), each.sealed_password
+        )
+        for each in some
     )

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from escrowd.domain.errors import Fault
 from escrowd.wallets.errors import WalletError
+from escrowd.wallets.making import PASSWORD_SUFFIX
 
 #: How the key file of a wallet is named after the wallet. The cache has the name of the wallet itself.
 KEYS_SUFFIX: Final = ".keys"
@@ -45,8 +46,10 @@ class RestoredKeyFiles:
                 each.unlink(missing_ok=True)
         self._written.clear()
 
-    def write(self, filename: str, content: bytes) -> bool:
+    def write(self, filename: str, content: bytes, sealed_password: str) -> bool:
         """Write the key file of a wallet and force it to the medium; return whether it was not there already.
+
+        Its sealed password lies beside it, as beside each wallet that is made.
 
         Raises:
             KeyFilesRefused: there is another key file, or a cache, of this wallet.
@@ -65,12 +68,10 @@ class RestoredKeyFiles:
                 if path.read_bytes() == content:
                     return False
                 raise KeyFilesRefused(f"{path} exists and is another file: restore into an empty wallet directory")
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self._written.append(path)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
+            password = self._directory / f"{filename}{PASSWORD_SUFFIX}"
+            if not os.path.lexists(password):
+                self._write(password, sealed_password.encode("ascii"))
+            self._write(path, content)
         return True
 
     def force(self) -> None:
@@ -81,6 +82,14 @@ class RestoredKeyFiles:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._written.append(path)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

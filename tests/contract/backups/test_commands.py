@@ -61,7 +61,7 @@ async def test_drill_by_commands_fails(
     assert await run(monkeypatch, "restore", tmp_path / "b.tar", "--config", settings, "--json") == 0
     said = msgspec.json.decode(capsys.readouterr().out)
     assert (said["key_files"], said["woken"], said["withdrawn"], said["log_holds"]) == (6, len(Status), 1, True)
-    assert len(list((tmp_path / "second" / "wallets").iterdir())) == 6
+    assert len(list((tmp_path / "second" / "wallets").glob("*.keys"))) == 6
     assert await run(monkeypatch, "verify-log", "--config", settings, "--head", tmp_path / "heads", "--json") == 0
     assert msgspec.json.decode(capsys.readouterr().out)["broken"] == []
     assert await run(monkeypatch, "backup", tmp_path / "people.tar", "--config", settings) == 0

@@ -22,6 +22,7 @@ from escrowd.store.store import SqlStore, SqlWorkQueue
 from escrowd.store.verifying import verify_log
 from escrowd.wallets.errors import NotUnsealable
 from escrowd.wallets.key_files import KeyFilesRefused
+from escrowd.wallets.records import password_purpose
 from escrowd.wallets.vault import KEY_BYTES, Vault
 from tests.contract.backups.contents import CHANGED, NODE, SECRETS, Contents, fill, life_of
 from tests.contract.store.samples import escrow_id, first_step, keys_ready, store_steps
@@ -58,7 +59,11 @@ async def test_backup_comes_back_changed(
     assert restored.log.holds
     assert (restored.log.escrows, manifest.escrows) == (len(Status), dict.fromkeys(map(str, Status), 1))
     assert (manifest.network, manifest.genesis, manifest.height) == ("regtest", "genesis", 101)
-    assert {path.name: path.read_bytes() for path in wallets.iterdir()} == contents.key_files
+    assert {path.name: path.read_bytes() for path in wallets.glob("*.keys")} == contents.key_files
+    for path in wallets.glob("*.password"):
+        purpose = password_purpose(path.name.removesuffix(".password"))
+        assert vault.unseal(path.read_text(), purpose).reveal() == SECRETS[0]
+    assert len(list(wallets.iterdir())) == 2 * len(contents.key_files), "each with its sealed password, and no cache"
     assert {path.stat().st_mode & 0o777 for path in wallets.iterdir()} == {0o600}
     assert wallets.stat().st_mode & 0o777 == 0o700
 
@@ -171,7 +176,7 @@ async def test_database_in_use_is_overwritten(
         with pytest.raises(NotEmpty, match="empty one only"):
             await restore(target_url, vault, tmp_path / "wallets", tmp_path / "backup.tar")
         assert await rows_of_all(target) == before
-    assert len(list((tmp_path / "wallets").iterdir())) == 6
+    assert len(list((tmp_path / "wallets").glob("*.keys"))) == 6
 
 
 @pytest.mark.parametrize(("suffix", "why"), [(".keys", "another file"), ("", "nonces")])
@@ -201,7 +206,8 @@ async def test_interrupted_restore_cannot_be_repeated(
     (tmp_path / "wallets" / name).write_bytes(content)
     restored = await restore(target_url, vault, tmp_path / "wallets", tmp_path / "backup.tar")
     assert restored.key_files == len(contents.key_files) - 1
-    assert {path.name: path.read_bytes() for path in (tmp_path / "wallets").iterdir()} == contents.key_files
+    there = {path.name: path.read_bytes() for path in (tmp_path / "wallets").glob("*.keys")}
+    assert there == contents.key_files
 
 
 async def test_seal_of_another_key_is_restored(

@@ -36,11 +36,13 @@ class Drill:
 
     lab: RegtestLab
     house: EscrowHouse
+    #: Lies beside the service, and not in it.
+    backup: Path
 
-    @property
-    def backup(self) -> Path:
-        """Lies beside the service, and not in it."""
-        return self.house.directory.with_name(f"{self.house.directory.name}.tar")
+    @classmethod
+    async def begin(cls, lab: RegtestLab, name: str, *, kept: int, first: int = 0) -> "Drill":
+        house = await EscrowHouse.build(lab, lab.directory / name, kept=kept, first=first)
+        return cls(lab, house, lab.directory / f"{name}.tar")
 
     async def back_up(self) -> None:
         await back_up(self.house.file.database_url, self.house.vault, self.backup)
@@ -54,7 +56,7 @@ class Drill:
         restored = await restore(url, self.house.vault, directory / "wallets", self.backup)
         there = [path.name for path in (directory / "wallets").iterdir()]
         assert there, "the keys are there"
-        assert [name for name in there if not name.endswith(".keys")] == [], "and no cache"
+        assert [name for name in there if not name.endswith((".keys", ".password"))] == [], "and no cache"
         return restored
 
     @asynccontextmanager
@@ -90,7 +92,7 @@ async def paid(life: EscrowLife) -> str:
 
 async def test_lost_service_takes_the_money_with_it(chain: RegtestLab) -> None:
     """What was funded when the backup was made is released and paid by the restored service, to the piconero."""
-    drill = Drill(chain, await EscrowHouse.build(chain, chain.directory / "lost", kept=2))
+    drill = await Drill.begin(chain, "lost", kept=2)
     async with drill.running() as running:
         life = await funded(drill, running)
         await drill.back_up()
@@ -115,7 +117,7 @@ async def test_old_backup_pays_twice(chain: RegtestLab) -> None:
     Four escrows differ in how far they were when the backup was made, and in what is said to them later. All of
     them were paid out, and final, before it was.
     """
-    drill = Drill(chain, await EscrowHouse.build(chain, chain.directory / "old", kept=4, first=2))
+    drill = await Drill.begin(chain, "old", kept=4, first=2)
     async with drill.running() as running:
         silent, impatient, sent = [await funded(drill, running) for _ in range(3)]
         unpaid = await created(drill, running)

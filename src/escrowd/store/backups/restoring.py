@@ -26,9 +26,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class SealedKeys:
-    """The ``.keys`` file of a wallet as it is stored."""
+    """The ``.keys`` file of a wallet and its password, as they are stored."""
 
     filename: str
+    sealed_password: str
     sealed_keys: str
 
 
@@ -46,10 +47,10 @@ class Restoration:
         """Yield the key files of all wallets, some at a time."""
         table = schema.wallets
         key = (table.c.escrow, table.c.role)
-        query = select(*key, table.c.filename, table.c.sealed_keys).order_by(*key).limit(PAGE)
+        query = select(*key, table.c.filename, table.c.sealed_password, table.c.sealed_keys).order_by(*key).limit(PAGE)
         found = (await self.session.connection.execute(query)).all()
         while found:
-            yield [SealedKeys(each.filename, each.sealed_keys) for each in found]
+            yield [SealedKeys(each.filename, each.sealed_password, each.sealed_keys) for each in found]
             after = tuple_(*key) > tuple_(found[-1].escrow, found[-1].role)
             found = (await self.session.connection.execute(query.where(after))).all()
 
