@@ -1,4 +1,4 @@
-"""Databases with something of everything in them, and empty ones to restore into."""
+"""Backups of databases with something of everything in them, and empty databases to restore into."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,22 +6,35 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from escrowd.store.database import Database
 from escrowd.testing.postgres import PostgresServer
-from escrowd.wallets.vault import KEY_BYTES, Vault
-from tests.contract.backups.contents import Contents, fill
-from tests.contract.conftest import sqlite_url
+from escrowd.wallets.vault import Vault
+from tests.contract.backups.contents import VAULT, Original, original_of
+from tests.contract.conftest import TEMPLATE, sqlite_copy, sqlite_url
 
 
 @pytest.fixture
 def vault() -> Vault:
-    return Vault(b"the vault key of these tests:" + bytes(KEY_BYTES - 29))
+    return VAULT
 
 
-@pytest_asyncio.fixture
-async def contents(database: Database, vault: Vault) -> Contents:
-    """Fill the database."""
-    return await fill(database, vault)
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def of_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Original:
+    """Fill a database on SQLite and back it up, once for each module."""
+    directory = tmp_path_factory.mktemp("original")
+    return await original_of(sqlite_copy(sqlite_template, directory), directory / "backup.tar")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def of_postgresql(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Original]:
+    """Fill a database on PostgreSQL and back it up, once for each module."""
+    async with postgres.database(TEMPLATE) as name:
+        yield await original_of(postgres.url(name), tmp_path_factory.mktemp("original") / "backup.tar")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def original(request: pytest.FixtureRequest, of_sqlite: Original, of_postgresql: Original) -> Original:
+    """Give a backup with what it was made of, from either database."""
+    return of_sqlite if request.param == "sqlite" else of_postgresql
 
 
 @pytest_asyncio.fixture(params=["sqlite", "postgresql"])

@@ -1,10 +1,12 @@
 """What the databases hold that are backed up in these tests."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import insert
 
+from escrowd.bootstrap.backups import back_up
 from escrowd.domain.escrow.machine import Step, create
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.identifiers import EscrowId
@@ -15,20 +17,35 @@ from escrowd.domain.payouts.records import AttemptStep, PayoutStatus
 from escrowd.domain.secret import Secret
 from escrowd.domain.watching import BlockId, Cursor, FoundOutput, FoundSpend, Progress, WatchedAddress
 from escrowd.store import schema_access
+from escrowd.store.backups.manifest import Manifest
+from escrowd.store.backups.tables import pages, tables_of
 from escrowd.store.database import Database, Session
 from escrowd.store.keys import KeyingTable, KeySetTable
 from escrowd.store.store import SqlShelf, SqlStore, SqlWorkQueue
 from escrowd.store.watching import SqlWatchLog
 from escrowd.wallets.records import password_purpose
-from escrowd.wallets.vault import Vault
+from escrowd.wallets.vault import KEY_BYTES, Vault
 from tests.contract.store.samples import MOMENT, attempt, escrow_id, next_step, output, payout, store_steps
 from tests.unit.domain.escrow import world
 
 #: Texts that must be found nowhere but under seal.
 SECRETS: Final = ("canary of a password", "canary of a view key", "canary of key bytes", "canary of a round message")
 NODE: Final = "node of the first life"
+VAULT: Final = Vault(b"the vault key of these tests:" + bytes(KEY_BYTES - 29))
 #: Tables in which the second life may differ from the first.
 CHANGED: Final = frozenset({"work", "nodes", "service_clock", "key_sets"})
+
+
+@dataclass(frozen=True)
+class Original:
+    """A database that was backed up, and the backup."""
+
+    url: str
+    backup: Path
+    manifest: Manifest
+    contents: "Contents"
+    #: The rows of each table.
+    rows: dict[str, list[bytes]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,22 @@ class Contents:
             f"{escrow}-{role}.keys": key_bytes(escrow, role)
             for escrow in (self.taken, self.in_stock)
             for role in WalletRole
+        }
+
+
+async def original_of(url: str, backup: Path) -> Original:
+    """Fill a database and back it up."""
+    async with Database(url) as database:
+        contents = await fill(database, VAULT)
+        return Original(url, backup, await back_up(url, VAULT, backup), contents, await rows_of_all(database))
+
+
+async def rows_of_all(database: Database) -> dict[str, list[bytes]]:
+    """Return the rows of each table as a backup has them."""
+    async with database.reading() as session:
+        return {
+            str(table.name): [line async for page in pages(session, table, 2) for line in page]
+            for table in await tables_of(session)
         }
 
 
