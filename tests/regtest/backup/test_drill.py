@@ -16,8 +16,11 @@ from escrowd.domain.escrow.facts import HoldReason
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.payouts.records import PayoutStatus
 from escrowd.service.orchestrator import EscrowView
+from escrowd.store.backups.archive import Archive
+from escrowd.store.backups.manifest import SEAL_PURPOSE
 from escrowd.testing.escrow_house import EscrowHouse
 from escrowd.testing.lab import RegtestLab
+from escrowd.testing.wallet_sets import wallet_sets
 from tests.escrow_life import VENDOR, XMR, EscrowLife, assert_paid_once
 
 pytestmark = pytest.mark.timeout(900)
@@ -96,6 +99,7 @@ async def test_lost_service_takes_the_money_with_it(chain: RegtestLab) -> None:
     async with drill.running() as running:
         life = await funded(drill, running)
         await drill.back_up()
+    assert_no_secret_in(drill)
     restored = await drill.lose_everything()
     assert (restored.manifest.escrows, restored.key_files, restored.log.holds) == ({"funded": 1}, 6, True)
     # The chain went on while there was no service.
@@ -114,23 +118,28 @@ async def test_lost_service_takes_the_money_with_it(chain: RegtestLab) -> None:
 async def test_old_backup_pays_twice(chain: RegtestLab) -> None:
     """Payouts that the backup does not know of are found on the chain: no second one, and a person is called.
 
-    Four escrows differ in how far they were when the backup was made, and in what is said to them later. All of
+    Five escrows differ in how far they were when the backup was made, and in what is said to them later. All of
     them were paid out, and final, before it was.
     """
-    drill = await Drill.begin(chain, "old", kept=4, first=2)
+    drill = await Drill.begin(chain, "old", kept=5, first=2)
     async with drill.running() as running:
-        silent, impatient, sent = [await funded(drill, running) for _ in range(3)]
+        silent, impatient, sent, ordered = [await funded(drill, running) for _ in range(4)]
         unpaid = await created(drill, running)
         await sent.say(Released(), Who.BUYER)
         await sent.until_sent()
+        await ordered.say(Released(), Who.BUYER)
+        # In the middle of its payout, wherever that is.
         await drill.back_up()
+        ordered_view = await ordered.until_paid(Status.COMPLETED)
         await unpaid.fund()
         await unpaid.until_status(Status.FUNDED)
         sent_before = [each.txid for each in (await sent.until_status(Status.COMPLETED)).payouts[0].transactions]
-        paid_before = {life.id: await paid(life) for life in (silent, impatient, unpaid)}
+        paid_before = {ordered.id: ordered_view.payouts[0].transactions[0].txid}
+        paid_before |= {life.id: await paid(life) for life in (silent, impatient, unpaid)}
     await drill.lose_everything()
     async with drill.running() as running:
-        silent, impatient, sent, unpaid = (drill.again(running, each) for each in (silent, impatient, sent, unpaid))
+        first_life = silent, impatient, sent, ordered, unpaid
+        silent, impatient, sent, ordered, unpaid = (drill.again(running, each) for each in first_life)
         # Before the watcher has seen a single block.
         await impatient.say(Released(), Who.BUYER)
         await chain.mine(3)
@@ -147,16 +156,31 @@ async def test_old_backup_pays_twice(chain: RegtestLab) -> None:
         assert_paid_once(view)
         assert [each.txid for each in view.payouts[0].transactions] == sent_before
 
+        await ordered.until(lambda seen: held(seen) or seen.escrow.has_ended, "the order comes to an end")
+
         # Not even who insists gets the money moved a second time.
         await silent.say(Released(), Who.OPERATOR)
         view = await silent.until(lambda seen: bool(seen.payouts) and held(seen), "the order fails")
         assert not any(each.status in (PayoutStatus.BROADCAST, PayoutStatus.CONFIRMED) for each in view.payouts)
         await impatient.say(Resumed(), Who.OPERATOR)
         await impatient.until_status(Status.HELD)
-        for life in (silent, impatient):
+        for life in (silent, impatient, ordered):
             spends = {each.txid for each in (await life.view()).ledger.spends}
             assert spends == {paid_before[life.id]}, "one transaction spends the deposit: that of the first life"
     assert (await check_log(drill.house.file.database_url, drill.house.vault)).holds
+
+
+def assert_no_secret_in(drill: Drill) -> None:
+    """Nothing in the backup, unpacked, gives away a vault key, a wallet's password, or a view key."""
+    key = drill.house.vault.derived_key(SEAL_PURPOSE)
+    with Archive(drill.backup, key) as archive:
+        unpacked = b"\n".join(line for entry in archive.manifest.tables for line in archive.lines(entry))
+    kept = wallet_sets()
+    secrets = [drill.house._key.hex(), key.hex(), *(each.secret_view_key for each in kept)]
+    secrets += [wallet.worthless_password for each in kept for wallet in each.wallets.values()]
+    assert kept[0].address.encode() in unpacked, "it is looked for in the right place"
+    for secret in secrets:
+        assert secret.encode() not in unpacked + drill.backup.read_bytes()
 
 
 def held(view: EscrowView) -> bool:
