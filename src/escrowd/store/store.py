@@ -17,6 +17,7 @@ from escrowd.store.keys import KeyingTable, KeySetTable
 from escrowd.store.ledgers import LedgerTable
 from escrowd.store.overview import OverviewTable
 from escrowd.store.payouts import PayoutTable
+from escrowd.store.webhooks import WebhookTable
 from escrowd.store.work import WorkTable, escrow_key
 
 
@@ -47,6 +48,7 @@ class SqlTransaction:
         self.access = AccessTable(session)
         self.answers = AnswerTable(session)
         self.audit = AuditTable(session)
+        self.webhooks = WebhookTable(session)
 
     async def take_stock(self) -> EscrowId | None:
         """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 
 from escrowd.bootstrap.backups import back_up
 from escrowd.domain.escrow.machine import Step, create
@@ -16,7 +16,7 @@ from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import AttemptStep, PayoutStatus
 from escrowd.domain.secret import Secret
 from escrowd.domain.watching import BlockId, Cursor, FoundOutput, FoundSpend, Progress, WatchedAddress
-from escrowd.store import schema_access
+from escrowd.store import schema, schema_access, schema_webhooks
 from escrowd.store.backups.manifest import Manifest
 from escrowd.store.backups.tables import pages, tables_of
 from escrowd.store.database import Database, Session
@@ -124,6 +124,7 @@ async def fill(database: Database, vault: Vault) -> Contents:
         await tx.clock.beat(counts=True)
     async with database.transaction() as session:
         await _callers(session)
+        await _webhooks(session)
     return Contents(escrow_id(1), escrow_id(50))
 
 
@@ -170,3 +171,26 @@ async def _callers(session: Session) -> None:
     for number in range(3):
         row = {"at": number, "caller": "key_1", "action": "release", "subject": "esc", "cause": ""}
         await run(insert(schema_access.audit).values(row))
+
+
+async def _webhooks(session: Session) -> None:
+    webhook = {"id": "wh_1", "url": "https://a.example", "types": "", "description": "", "created_at": 1}
+    secret = VAULT.seal(Secret(SECRETS[0]), "webhook")
+    await session.connection.execute(
+        insert(schema_webhooks.webhooks).values(**webhook, sealed_secret=secret, status="enabled")
+    )
+    first = select(func.min(schema.log.c.cursor))
+    delivery = {
+        "id": "dlv_1",
+        "webhook": "wh_1",
+        "escrow": escrow_id(1),
+        "cursor": (await session.connection.execute(first)).scalar_one(),
+        "event": "evt_1",
+        "type": "escrow.created",
+        "created_at": 1,
+        "status": "pending",
+        "attempts": 2,
+        "failures": 2,
+        "next_attempt_at": 2**40,
+    }
+    await session.connection.execute(insert(schema_webhooks.deliveries).values(delivery))
