@@ -143,7 +143,6 @@ async def test_old_backup_pays_twice(chain: RegtestLab) -> None:
         # Before the watcher has seen a single block.
         await impatient.say(Released(), Who.BUYER)
         await chain.mine(3)
-
         view = await silent.until_status(Status.HELD)
         assert_held(view, HoldReason.SPENT_OUTSIDE)
         assert view.escrow.outside_spends == (paid_before[silent.id],)
@@ -155,19 +154,21 @@ async def test_old_backup_pays_twice(chain: RegtestLab) -> None:
         view = await sent.until_status(Status.COMPLETED)
         assert_paid_once(view)
         assert [each.txid for each in view.payouts[0].transactions] == sent_before
-
         await ordered.until(lambda seen: held(seen) or seen.escrow.has_ended, "the order comes to an end")
-
-        # Not even who insists gets the money moved a second time.
-        await silent.say(Released(), Who.OPERATOR)
-        view = await silent.until(lambda seen: bool(seen.payouts) and held(seen), "the order fails")
-        assert not any(each.status in (PayoutStatus.BROADCAST, PayoutStatus.CONFIRMED) for each in view.payouts)
-        await impatient.say(Resumed(), Who.OPERATOR)
-        await impatient.until_status(Status.HELD)
+        await insist(silent, impatient)
         for life in (silent, impatient, ordered):
             spends = {each.txid for each in (await life.view()).ledger.spends}
             assert spends == {paid_before[life.id]}, "one transaction spends the deposit: that of the first life"
     assert (await check_log(drill.house.file.database_url, drill.house.vault)).holds
+
+
+async def insist(silent: EscrowLife, impatient: EscrowLife) -> None:
+    """Not even an operator who orders it gets the money moved a second time."""
+    await silent.say(Released(), Who.OPERATOR)
+    view = await silent.until(lambda seen: bool(seen.payouts) and held(seen), "the order fails")
+    assert not any(each.status in (PayoutStatus.BROADCAST, PayoutStatus.CONFIRMED) for each in view.payouts)
+    await impatient.say(Resumed(), Who.OPERATOR)
+    await impatient.until_status(Status.HELD)
 
 
 def assert_no_secret_in(drill: Drill) -> None:
