@@ -6,16 +6,21 @@ from typing import Annotated, Final
 import typer
 
 from escrowd import __version__
+from escrowd.cli.backup import backup, restore
 from escrowd.cli.bench import bench_app
 from escrowd.cli.demo import demo
 from escrowd.cli.doctor import doctor
 from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
+from escrowd.cli.verify_log import verify_log
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 
 app = typer.Typer(name="escrowd", no_args_is_help=True, help="Self-hosted 2-of-3 multisig escrow for Monero.")
 app.command()(serve)
 app.command()(sandbox)
+app.command()(backup)
+app.command()(restore)
+app.command("verify-log")(verify_log)
 app.command()(demo)
 app.command()(doctor)
 app.add_typer(bench_app, name="bench")
