@@ -8,14 +8,22 @@ import typer
 from escrowd import __version__
 from escrowd.cli.bench import bench_app
 from escrowd.cli.demo import demo
+from escrowd.cli.keys import keys_app
 from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 
-app = typer.Typer(name="escrowd", no_args_is_help=True, help="Self-hosted 2-of-3 multisig escrow for Monero.")
+app = typer.Typer(
+    name="escrowd",
+    no_args_is_help=True,
+    help="Self-hosted 2-of-3 multisig escrow for Monero.",
+    # The traceback of a bug must not show what a variable holds: it may be a secret.
+    pretty_exceptions_show_locals=False,
+)
 app.command()(serve)
 app.command()(sandbox)
 app.command()(demo)
+app.add_typer(keys_app, name="keys")
 app.add_typer(bench_app, name="bench")
 
 

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from escrowd.store.errors import DatabaseUnavailable, StoreError
 from escrowd.store.sqlite import READS, sqlite_engine
 
-#: Seconds that SQLite waits for a lock that another process has.
+#: Seconds that SQLite waits for a lock that another process has, where nothing else is said.
 BUSY_TIMEOUT: Final = 30.0
 
 #: Milliseconds since 1970, on the clock of the database, when it is asked: ``now()`` of PostgreSQL is the time at which
@@ -41,10 +41,14 @@ NOW: Final = {
 
 
 class Database:
-    """An open database. Enter it with ``async with``."""
+    """An open database. Enter it with ``async with``.
 
-    def __init__(self, url: str) -> None:
+    On SQLite a transaction waits up to ``busy_timeout`` seconds for a lock that another process has.
+    """
+
+    def __init__(self, url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.url: URL = make_url(url)
+        self._busy_timeout = busy_timeout
         if self.dialect not in NOW:
             raise StoreError(
                 f"escrowd keeps its data in SQLite or PostgreSQL, not in '{self.url.drivername}': "
@@ -67,7 +71,7 @@ class Database:
     async def __aenter__(self) -> Self:
         if self.is_sqlite and self.url.database:
             _make_private(Path(self.url.database))
-        self._engine = _engine(self.url, self.is_sqlite)
+        self._engine = _engine(self.url, self.is_sqlite, self._busy_timeout)
         return self
 
     async def __aexit__(
@@ -195,9 +199,9 @@ _READING_SQLITE: Final[dict[str, Any]] = {READS: True}
 _READING_POSTGRESQL: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
-def _engine(url: URL, is_sqlite: bool) -> AsyncEngine:  # noqa: FBT001 - which of the two
+def _engine(url: URL, is_sqlite: bool, busy_timeout: float) -> AsyncEngine:  # noqa: FBT001 - which of the two
     if is_sqlite:
-        return sqlite_engine(url, BUSY_TIMEOUT)
+        return sqlite_engine(url, busy_timeout)
     return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
 
 

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from escrowd.store.database import Database
+from escrowd.store.database import Database, Session
 from escrowd.store.errors import WrongSchema
 
 
@@ -27,6 +27,16 @@ async def migrate(database: Database) -> None:
         await session.connection.run_sync(_upgrade)
 
 
+async def revision_of(session: Session) -> str | None:
+    """Return at which revision the tables are; ``None`` where there are none."""
+    return await session.connection.run_sync(_revision)
+
+
+def head_revision() -> str:
+    """Return the revision of this program's tables."""
+    return ScriptDirectory.from_config(migrations()).get_current_head() or ""
+
+
 def migrations() -> Config:
     """Return the configuration of alembic: where the migrations are."""
     config = Config()
@@ -40,10 +50,14 @@ def migrations() -> Config:
 _MIGRATION_LOCK: Final = 0x6D696772
 
 
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def _upgrade(connection: Connection) -> None:
     config = migrations()
     known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
-    present = MigrationContext.configure(connection).get_current_revision()
+    present = _revision(connection)
     if present is not None and present not in known:
         raise WrongSchema(
             f"the database is at revision {present}, which this version of escrowd does not know: "
