@@ -6,11 +6,14 @@ from typing import Annotated, Final
 import typer
 
 from escrowd import __version__
+from escrowd.cli.audit import audit_app
 from escrowd.cli.bench import bench_app
+from escrowd.cli.decisions import escrows_app
 from escrowd.cli.demo import demo
 from escrowd.cli.keys import keys_app
 from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
+from escrowd.cli.sessions import sessions_app
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 
 app = typer.Typer(
@@ -24,6 +27,9 @@ app.command()(serve)
 app.command()(sandbox)
 app.command()(demo)
 app.add_typer(keys_app, name="keys")
+app.add_typer(escrows_app, name="escrows")
+app.add_typer(sessions_app, name="sessions")
+app.add_typer(audit_app, name="audit")
 app.add_typer(bench_app, name="bench")
 
 

@@ -97,7 +97,7 @@ def moment_text(milliseconds: int | None) -> str:
 def span_text(seconds: float) -> str:
     """Return a length of time in its two largest units, such as ``2 d 3 h``; a negative one as nothing."""
     left = max(0, int(seconds))
-    parts = []
+    parts: list[tuple[int, str]] = []
     for unit, length in _UNITS:
         count, left = divmod(left, length)
         if count or parts:
