@@ -35,13 +35,23 @@ class StateMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._escrows = Gauge("escrowd_escrows", "Escrows, by status", ("status",), registry=registry)
+        self._oldest_payout = Gauge(
+            "escrowd_payout_oldest_seconds",
+            "Time since the first of the payouts under way was ordered; 0 without any",
+            registry=registry,
+        )
         self._ready = Gauge("escrowd_ready", "Whether the service can do its work", registry=registry)
 
-    def note(self, escrows: Mapping[str, int], *, is_ready: bool) -> None:
-        """Take note of how things stand now."""
+    def note(self, escrows: Mapping[str, int], oldest_payout: int, *, is_ready: bool) -> None:
+        """Take note of how things stand now. ``oldest_payout`` is in milliseconds."""
         for status in Status:
             self._escrows.labels(str(status)).set(escrows.get(status, 0))
+        self._oldest_payout.set(oldest_payout / 1000)
         self._ready.set(is_ready)
+
+    def note_not_ready(self) -> None:
+        """Take note that nobody can say. What was known of the escrows stays: none of them has gone away."""
+        self._ready.set(0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from escrowd.service.front.callers import Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.front.ports import FrontStore
 from escrowd.service.observing import Observer, nobody_wants_to_know
+from escrowd.service.webhooks.endpoints import WebhookEndpoints
 from escrowd.wire.sessions import Session, SessionStats
 
 
@@ -63,6 +64,7 @@ class ApiParts:
     changes: Changes
     rates: Rates
     sessions: SessionDoor
+    webhooks: WebhookEndpoints
     metrics: CollectorRegistry
     #: Called when a set of wallets may have been taken out of the stock.
     look_at_stock: Callable[[], None]

@@ -18,7 +18,14 @@ from escrowd.api.errors import (
 )
 from escrowd.domain.address import InvalidAddress
 from escrowd.domain.cause import present_cause
-from escrowd.domain.conflicts import NoSuchEscrow, PayoutAlreadyOpen, VersionConflict
+from escrowd.domain.conflicts import (
+    NoSuchDelivery,
+    NoSuchEscrow,
+    NoSuchWebhook,
+    PayoutAlreadyOpen,
+    TooManyWebhooks,
+    VersionConflict,
+)
 from escrowd.domain.errors import EscrowdError, Fault, InvalidInput, Retry
 from escrowd.domain.escrow.machine import IllegalMove, InvalidShare
 from escrowd.domain.escrow.terms import InvalidTerms
@@ -33,6 +40,7 @@ from escrowd.service.front.errors import (
     NotPermitted,
     Overloaded,
 )
+from escrowd.service.webhooks.errors import UnknownEventType, UnusableUrl, WebhookIsOff
 from escrowd.wire.problems import Problem
 
 
@@ -53,6 +61,8 @@ KINDS: Final[dict[type[EscrowdError], Kind]] = {
     NotPermitted: Kind(403, "not_permitted", "The key does not allow this"),
     NoSuchEscrow: Kind(404, "no_such_escrow", "There is no such escrow"),
     NoSuchKey: Kind(404, "no_such_key", "There is no such key"),
+    NoSuchWebhook: Kind(404, "no_such_webhook", "There is no such webhook"),
+    NoSuchDelivery: Kind(404, "no_such_delivery", "There is no such delivery"),
     NoSuchPath: Kind(404, "no_such_path", "There is nothing at this path"),
     MethodNotAllowed: Kind(405, "method_not_allowed", "The path does not take this method"),
     IllegalMove: Kind(409, "not_allowed_now", "The status of the escrow does not allow this"),
@@ -61,11 +71,15 @@ KINDS: Final[dict[type[EscrowdError], Kind]] = {
     NotAllThere: Kind(409, "not_all_there", "There is less that can be spent than was decided upon"),
     VersionConflict: Kind(409, "changed_meanwhile", "Somebody else changed the escrow in between"),
     PayoutAlreadyOpen: Kind(409, "payout_under_way", "A payout is under way"),
+    TooManyWebhooks: Kind(409, "too_many_webhooks", "There are as many webhooks as there may be"),
+    WebhookIsOff: Kind(409, "webhook_is_off", "The webhook is switched off"),
     BodyTooLarge: Kind(413, "body_too_large", "The body is too large"),
     WrongMediaType: Kind(415, "wrong_media_type", "The body must be JSON"),
     InvalidRequest: Kind(422, "invalid_request", "Parts of the request are wrong"),
     IdempotencyKeyReused: Kind(422, "idempotency_key_reused", "The Idempotency-Key was used for another request"),
     InvalidAddress: Kind(422, "invalid_address", "An address is not one of this network"),
+    UnusableUrl: Kind(422, "unusable_url", "Events are not sent to this URL"),
+    UnknownEventType: Kind(422, "unknown_event_type", "There are no events of this type"),
     InvalidShare: Kind(422, "invalid_share", "The share cannot be paid"),
     InvalidTerms: Kind(422, "invalid_terms", "The terms cannot be kept"),
     InvalidInput: Kind(422, "invalid_input", "A value is wrong"),

@@ -21,6 +21,7 @@ from escrowd.service.front.callers import Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.observing import Observer, nobody_wants_to_know
 from escrowd.service.payouts.rates import normal_fee_rate
+from escrowd.service.webhooks.endpoints import WebhookEndpoints
 from escrowd.wallets.sessions import WalletSessionManager
 from escrowd.wire.sessions import Session, SessionStats
 
@@ -45,7 +46,7 @@ def api_over(
     limits = limits or ApiLimits()
     changes = Changes(limits.most_waiting)
     running.database.on_wake(changes.heard)
-    running.metrics.register(_WaitingCollector(changes))
+    running.metrics.register(WaitingCollector(changes))
     try:
         yield ApiParts(
             settings=settings,
@@ -56,6 +57,7 @@ def api_over(
             changes=changes,
             rates=Rates(limits.requests_per_minute),
             sessions=_SessionDoor(running.manager),
+            webhooks=WebhookEndpoints(running.vault, running.webhooks),
             metrics=running.metrics,
             look_at_stock=running.orchestrator.look_at_stock,
             fee_rate=partial(normal_fee_rate, running.daemon),
@@ -64,6 +66,20 @@ def api_over(
         )
     finally:
         changes.end()
+
+
+class WaitingCollector(Collector):
+    """Counts who waits for events."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric of this moment."""
+        yield GaugeMetricFamily(
+            "escrowd_http_waiting", "Streams and long polls that are open", value=self._changes.waiting
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -112,16 +128,3 @@ async def _answers(running: RunningService) -> bool:
     except EscrowdError:
         return False
     return True
-
-
-class _WaitingCollector(Collector):
-    """Counts who waits for events."""
-
-    def __init__(self, changes: Changes) -> None:
-        self._changes = changes
-
-    @override
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "escrowd_http_waiting", "Streams and long polls that are open", value=self._changes.waiting
-        )

@@ -7,6 +7,7 @@ from escrowd.api.parts import ApiSettings
 from escrowd.bootstrap.api import ApiLimits
 from escrowd.bootstrap.service import ServiceHouse
 from escrowd.domain.escrow.terms import DeadlineTerms
+from escrowd.service.webhooks.settings import WebhookSettings
 from escrowd.service.worker import WorkerSettings
 from escrowd.settings.errors import InvalidSettings
 from escrowd.settings.loading import Settings
@@ -42,6 +43,12 @@ def house_of(settings: Settings) -> ServiceHouse:
         ),
         stock=StockSettings(size=model.stock.size, low_water=model.stock.size),
         worker=WorkerSettings(concurrency=model.steps_at_once),
+        webhooks=WebhookSettings(
+            allowed_networks=model.webhooks.allowed_networks,
+            timeout=model.webhooks.timeout,
+            disable_after=model.webhooks.disable_after,
+            at_once=model.webhooks.at_once,
+        ),
     )
 
 

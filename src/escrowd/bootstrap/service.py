@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from escrowd.bootstrap.adapters import StoredWalletRecords, VaultedWatching, new_escrow_id
 from escrowd.bootstrap.chain import ChainSettings, monitor_of
 from escrowd.bootstrap.wallet_house import RunningHouse, WalletHouse, open_wallet_house
+from escrowd.bootstrap.webhooks import webhook_handler
 from escrowd.chain.monitor import BlockchainMonitor
 from escrowd.domain.cause import present_cause
 from escrowd.domain.escrow.effects import Effect
@@ -30,15 +31,18 @@ from escrowd.service.keying.sets import HostedSets
 from escrowd.service.observing import Done, Observer, nobody_wants_to_know
 from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.webhooks.settings import WebhookSettings
 from escrowd.service.work_metrics import WorkCollector
-from escrowd.service.worker import WorkClaim, Worker, WorkerSettings
+from escrowd.service.worker import RowHandler, WorkClaim, Worker, WorkerSettings
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
 from escrowd.store.node import Node
 from escrowd.store.store import SqlKeyingJournal, SqlShelf, SqlStore, SqlWorkQueue
 from escrowd.store.watching import SqlWatchLog
+from escrowd.store.webhooks import WEBHOOK
 from escrowd.store.work import ESCROW
 from escrowd.wallets.making import KeepOpen, WalletMaker
+from escrowd.wallets.metrics import StockCollector
 from escrowd.wallets.pool import PoolBounds
 from escrowd.wallets.process import WalletProgram
 from escrowd.wallets.sessions import WalletSessionManager
@@ -65,6 +69,7 @@ class ServiceHouse:
     stock: StockSettings = field(default_factory=StockSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     chain: ChainSettings = field(default_factory=ChainSettings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     attached: Sequence[Endpoint] = ()
 
 
@@ -81,6 +86,8 @@ class RunningService:
     stock: Stock
     worker: Worker
     vault: Vault
+    #: How webhooks are sent.
+    webhooks: WebhookSettings
     metrics: CollectorRegistry
 
     @property
@@ -108,16 +115,9 @@ async def open_service(
         await migrate(database)
         await closers.enter_async_context(Node(database, house.node))
         store = SqlStore(database, house.node)
-        wallet_house = WalletHouse(
-            house.program,
-            house.run_directory,
-            house.vault,
-            StoredWalletRecords(store),
-            house.sessions,
-            house.pool,
-            house.attached,
+        wallets = await closers.enter_async_context(
+            open_wallet_house(_wallet_house(house, store), _calls(observer, observe))
         )
-        wallets = await closers.enter_async_context(open_wallet_house(wallet_house, _calls(observer, observe)))
         watch_log = SqlWatchLog(database, house.vault)
         monitor = await closers.enter_async_context(monitor_of(house.chain, house.network, wallets, watch_log))
         stock = await closers.enter_async_context(_stock(house, database, wallets))
@@ -125,15 +125,40 @@ async def open_service(
         keyer = await closers.enter_async_context(_keyer(house, wallets, KeepOpen.ALWAYS))
         watching = VaultedWatching(monitor, house.vault)
         advance = EscrowAdvance(store, *_handlers(house, store, wallets, watching, keyer, database), observe)
-        worker = await closers.enter_async_context(_worker(house, database, advance))
+        deliver = await closers.enter_async_context(
+            webhook_handler(store, house.vault, house.webhooks, wallets.metrics)
+        )
+        worker = await closers.enter_async_context(_worker(house, database, advance, deliver))
         wallets.metrics.register(WorkCollector(worker))
         orchestrator = EscrowOrchestrator(store, on_taken=stock.taken)
         yield RunningService(
-            orchestrator, store, database, wallets, wallets.daemon, monitor, stock, worker, house.vault, wallets.metrics
+            orchestrator=orchestrator,
+            store=store,
+            database=database,
+            wallets=wallets,
+            daemon=wallets.daemon,
+            monitor=monitor,
+            stock=stock,
+            worker=worker,
+            vault=house.vault,
+            webhooks=house.webhooks,
+            metrics=wallets.metrics,
         )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _wallet_house(house: ServiceHouse, store: SqlStore) -> WalletHouse:
+    return WalletHouse(
+        house.program,
+        house.run_directory,
+        house.vault,
+        StoredWalletRecords(store),
+        house.sessions,
+        house.pool,
+        house.attached,
+    )
 
 
 def _keyer(house: ServiceHouse, wallets: RunningHouse, keep_open: KeepOpen) -> Keyer:
@@ -154,6 +179,7 @@ async def _stock(house: ServiceHouse, database: Database, wallets: RunningHouse)
             house.stock,
         )
         async with stock:
+            wallets.metrics.register(StockCollector(stock.stats))
             yield stock
 
 
@@ -203,10 +229,11 @@ def _handlers(
     return handlers, desk
 
 
-def _worker(house: ServiceHouse, database: Database, advance: EscrowAdvance) -> Worker:
+def _worker(house: ServiceHouse, database: Database, advance: EscrowAdvance, deliver: RowHandler) -> Worker:
     async def carry_out(claim: WorkClaim) -> float | None:
         return await advance.advance(EscrowId(claim.subject), claim)
 
-    worker = Worker(SqlWorkQueue(database, house.node), {ESCROW: carry_out}, house.worker)
+    settings = replace(house.worker, places={**house.worker.places, WEBHOOK: house.webhooks.at_once})
+    worker = Worker(SqlWorkQueue(database, house.node), {ESCROW: carry_out, WEBHOOK: deliver}, settings)
     database.on_wake(worker.wake)
     return worker

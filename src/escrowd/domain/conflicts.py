@@ -32,3 +32,21 @@ class LeaseLost(Conflict):
     """The right to work on this has run out, or another worker has it."""
 
     retry = Retry.SAFE
+
+
+class NoSuchWebhook(Conflict):
+    """There is no webhook of this id."""
+
+    fault = Fault.CALLER
+
+
+class NoSuchDelivery(Conflict):
+    """There is no delivery of this id to that webhook."""
+
+    fault = Fault.CALLER
+
+
+class TooManyWebhooks(Conflict):
+    """There are as many webhooks as there may be."""
+
+    fault = Fault.CALLER

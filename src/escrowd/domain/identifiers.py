@@ -25,6 +25,7 @@ class Prefix(StrEnum):
     EVENT = "evt"
     PAYOUT = "pay"
     WEBHOOK = "whk"
+    DELIVERY = "dlv"
     API_KEY = "key"
 
 

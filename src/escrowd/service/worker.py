@@ -8,8 +8,8 @@ stores is stored under the fence of its claim, so even one that hangs and wakes 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeAlias
@@ -99,7 +99,10 @@ RowHandler: TypeAlias = Callable[[WorkClaim], Awaitable[float | None]]
 class WorkerSettings:
     """How much a worker does at once, and how long claims last. Times are seconds."""
 
+    #: Steps at the same time, of all kinds that have no places of their own.
     concurrency: int = 16
+    #: Places of their own, by kind: steps that wait for strangers must not keep others waiting.
+    places: Mapping[str, int] = field(default_factory=dict)
     lease: float = 30.0
     #: How often the table is looked at when nobody says that something is due.
     poll: float = 1.0
@@ -134,6 +137,7 @@ class Worker:
         self._queue = queue
         self._handlers = handlers
         self._settings = settings or WorkerSettings()
+        self._groups = _groups(handlers, self._settings)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -198,20 +202,29 @@ class Worker:
 
     async def _look(self) -> float:
         """Claim what is due, and return in how many seconds to look again at the latest."""
-        room = self._settings.concurrency - len(self._running)
-        if room <= 0:
+        with_room = {kinds: room for kinds, most in self._groups.items() if (room := self._room(kinds, most)) > 0}
+        claimed = [await self._claim(kinds, room) for kinds, room in with_room.items()]
+        if any(claimed):
+            return 0.0
+        kinds = frozenset().union(*with_room)
+        if not kinds:
             return self._settings.poll  # the end of a step wakes us
-        asked_at, kinds = time.monotonic(), frozenset(self._handlers)
+        due = await self._queue.seconds_to_next(frozenset(self._running), kinds=kinds)
+        return self._settings.poll if due is None else min(self._settings.poll, max(due, self._settings.shortest_poll))
+
+    def _room(self, kinds: frozenset[str], most: int) -> int:
+        return most - sum(key.partition(":")[0] in kinds for key in self._running)
+
+    async def _claim(self, kinds: frozenset[str], room: int) -> int:
+        """Claim rows of these kinds, begin their steps, and return how many those are."""
+        asked_at = time.monotonic()
         rows = await self._queue.claim(frozenset(self._running), room, self._settings.lease, kinds=kinds)
         for row in rows:
             claim = WorkClaim(row, asked_at + self._settings.lease)
             task = asyncio.create_task(self._carry_out(claim), name=f"step {row.key}")
             self._running[row.key] = task
             task.add_done_callback(partial(self._ended, row.key))
-        if rows:
-            return 0.0
-        due = await self._queue.seconds_to_next(frozenset(self._running), kinds=kinds)
-        return self._settings.poll if due is None else min(self._settings.poll, max(due, self._settings.shortest_poll))
+        return len(rows)
 
     def _ended(self, key: str, _task: asyncio.Task[None]) -> None:
         self._running.pop(key, None)
@@ -329,6 +342,13 @@ class Worker:
 _LONGEST_ERROR: Final = 500
 #: More would be too large a number, some day.
 _MOST_DOUBLINGS: Final = 16
+
+
+def _groups(kinds: Iterable[str], settings: WorkerSettings) -> dict[frozenset[str], int]:
+    """Return the kinds that share places, and how many they have."""
+    others = frozenset(kinds) - frozenset(settings.places)
+    own = {frozenset({kind}): places for kind, places in settings.places.items() if kind in frozenset(kinds)}
+    return {others: settings.concurrency} | own if others else own
 
 
 def _described(error: Exception) -> str:

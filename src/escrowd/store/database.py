@@ -3,7 +3,8 @@
 SQLite: WAL, ``synchronous=FULL`` (a commit is on the medium before anybody hears of it), ``BEGIN IMMEDIATE``, and one
 writer at a time in this process, so that nobody waits inside SQLite; readers wait for nobody. PostgreSQL: READ
 COMMITTED, with row locks where a row is read to be changed; each law that two transactions could break together is a
-constraint. Locks are taken in one order: escrow, its ledger and payouts, the log, and last the work rows by their keys.
+constraint. Locks are taken in one order: escrow, its ledger and payouts, the log, the endpoints of webhooks, their
+deliveries, and last the work rows by their keys.
 """
 
 import asyncio

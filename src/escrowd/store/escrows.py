@@ -13,10 +13,12 @@ from escrowd.domain.escrow.effects import Effect, PendingEffect
 from escrowd.domain.escrow.facts import Escrow, EscrowFilter
 from escrowd.domain.escrow.history import NO_HASH, LogEntry, chained, data_of, types_of
 from escrowd.domain.escrow.machine import Step
+from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
 from escrowd.store.database import Session
+from escrowd.store.webhooks import Outbox
 from escrowd.store.work import WorkTable, escrow_key
 
 
@@ -138,6 +140,21 @@ class EscrowTable:
         rows = await self._session.connection.execute(select(table.c.status, func.count()).group_by(table.c.status))
         return {status: count for status, count in rows}
 
+    async def oldest_payout(self) -> int:
+        """Return for how many milliseconds the escrow has been paying out that began first; 0 where none does."""
+        paying, effects, log = schema.escrows, schema.effects, schema.log
+        # A payout begins with its order, and anew when an operator gives another one.
+        begun = (
+            select(func.max(log.c.at).label("at"))
+            .join_from(paying, effects, effects.c.escrow == paying.c.id)
+            .join(log, (log.c.escrow == effects.c.escrow) & (log.c.version == effects.c.version))
+            .where(paying.c.status == Status.PAYING, effects.c.effect == Effect.PAY)
+            .group_by(paying.c.id)
+            .subquery()
+        )
+        first = (await self._session.connection.execute(select(func.min(begun.c.at)))).scalar_one()
+        return 0 if first is None else max(0, await self._session.now() - first)
+
     # --- what belongs to a step --------------------------------------------------------------------------------------
 
     async def _note(self, step: Step) -> None:
@@ -183,6 +200,7 @@ class EscrowTable:
             previous = entry.hash
             entries.append(_log_columns(entry))
         await self._session.connection.execute(insert(schema.log), entries)
+        await Outbox(self._session).put([(entry["id"], entry["type"]) for entry in entries])
 
     async def _last(self, escrow: EscrowId) -> LogEntry | None:
         newest = select(func.max(schema.log.c.sequence)).where(schema.log.c.escrow == escrow).scalar_subquery()

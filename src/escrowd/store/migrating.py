@@ -1,4 +1,7 @@
-"""Brings the schema of a database up to that of this program."""
+"""Brings the schema of a database up to that of this program.
+
+Whoever imports this has all tables in the one ``metadata``, those of every file.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -9,6 +12,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from escrowd.store import schema_access as schema_access
+from escrowd.store import schema_webhooks as schema_webhooks
 from escrowd.store.database import Database, Session
 from escrowd.store.errors import WrongSchema
 

@@ -18,6 +18,7 @@ from escrowd.store.keys import KeyingTable, KeySetTable
 from escrowd.store.ledgers import LedgerTable
 from escrowd.store.overview import OverviewTable
 from escrowd.store.payouts import PayoutTable
+from escrowd.store.webhooks import WebhookTable
 from escrowd.store.work import WorkTable, escrow_key
 
 
@@ -49,6 +50,7 @@ class SqlTransaction:
         self.answers = AnswerTable(session)
         self.audit = AuditTable(session)
         self.inspection = InspectionTable(session)
+        self.webhooks = WebhookTable(session)
 
     async def take_stock(self) -> EscrowId | None:
         """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -30,6 +31,8 @@ from escrowd.service.front.answering import Answering
 from escrowd.service.front.callers import Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.orchestrator import EscrowOrchestrator
+from escrowd.service.webhooks.endpoints import WebhookEndpoints
+from escrowd.service.webhooks.settings import WebhookSettings
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
 from escrowd.store.store import SqlShelf, SqlStore
@@ -105,6 +108,7 @@ class ApiHouse:
                 changes=changes,
                 rates=Rates(per_minute),
                 sessions=sessions,
+                webhooks=WebhookEndpoints(vault, WebhookSettings((ip_network("127.0.0.0/8"),))),
                 metrics=CollectorRegistry(),
                 look_at_stock=orchestrator.look_at_stock,
                 fee_rate=rate,

@@ -10,6 +10,7 @@ from typing_extensions import override
 from escrowd.monero.transport import CallRecord
 from escrowd.wallets.pool import PoolStats
 from escrowd.wallets.stats import SessionStats
+from escrowd.wallets.stock import StockStats
 
 
 class RpcMetrics:
@@ -82,3 +83,23 @@ class SessionCollector(Collector):
         )
         yield CounterMetricFamily("escrowd_wallet_processes_started", "Wallet processes started", value=stats.started)
         yield CounterMetricFamily("escrowd_wallet_processes_lost", "Wallet processes lost", value=stats.lost)
+
+
+class StockCollector(Collector):
+    """Reads how the stock of finished wallets stands when Prometheus asks."""
+
+    def __init__(self, stock: Callable[[], StockStats]) -> None:
+        self._stock = stock
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of this moment."""
+        stats = self._stock()
+        for name, help_text, value in (
+            ("ready", "Finished sets of wallets that wait for an escrow", stats.ready),
+            ("wanted", "Finished sets that there shall be", stats.wanted),
+            ("making", "Sets that are being made", stats.making),
+        ):
+            yield GaugeMetricFamily(f"escrowd_stock_{name}", help_text, value=value)
+        yield CounterMetricFamily("escrowd_stock_made", "Sets made", value=stats.made)
+        yield CounterMetricFamily("escrowd_stock_failed", "Sets that could not be made", value=stats.failed)

@@ -102,6 +102,9 @@ class Capacity:
 class StockStats:
     """What the stock has done since the start of the service."""
 
+    #: Sets that waited for an escrow at the last look, and how many there shall be.
+    ready: int
+    wanted: int
     making: int
     made: int
     failed: int
@@ -176,6 +179,7 @@ class Stock:
         self._loose = _Loose()
         self._wake = asyncio.Event()
         self._filling = True
+        self._ready = 0
         self._made = 0
         self._failures = 0
         self._failures_in_a_row = 0
@@ -201,7 +205,7 @@ class Stock:
 
     def stats(self) -> StockStats:
         """Count."""
-        return StockStats(making=len(self._making), made=self._made, failed=self._failures)
+        return StockStats(self._ready, self.settings.size, len(self._making), self._made, self._failures)
 
     # --- the keeper ------------------------------------------------------------------------------------------------
 
@@ -243,7 +247,7 @@ class Stock:
 
     async def _fill(self) -> float:
         """Begin what can be begun now, and return in how many seconds to look again."""
-        ready = await self._shelf.count_ready()
+        ready = self._ready = await self._shelf.count_ready()
         making = len(self._making)
         self._filling = is_filling(ready, making, self.settings, was_filling=self._filling)
         wait = self._not_before - _now()

@@ -51,7 +51,7 @@ def key_from_file(path: Path, data_directory: Path) -> bytes:
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise VaultKeyRefused(f"the vault key {path} cannot be read: {error}") from error
-    if stat.S_IMODE(mode) & 0o077:
+    if stat.S_IMODE(mode) & _rights_of_others(path):
         raise VaultKeyRefused(f"the vault key {path} can be read by others; run: chmod 600 {path}")
     return _key_from_hex(Secret(text.strip()), str(path))
 
@@ -90,6 +90,17 @@ def key_from_passphrase(passphrase: Secret, salt: bytes) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _rights_of_others(path: Path) -> int:
+    """Return the bits of a file's mode that would let others at it.
+
+    systemd gives a credential to one user by an access list, and the group bits then show its mask, no right of a group
+    (``write_credential`` in ``exec-credential.c``). Nobody else can enter the directory.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    is_credential = credentials is not None and path.resolve().is_relative_to(Path(credentials).resolve())
+    return 0o037 if is_credential else 0o077
 
 
 def _key_from_hex(text: Secret, source: str) -> bytes:

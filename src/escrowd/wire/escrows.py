@@ -252,8 +252,9 @@ class PartyLink(Answer):
     """The way of one party to its escrow. The token is a secret: give it to that party only."""
 
     role: Role
-    token: str
-    url: str
+    # Whoever reads either may do what the party may; so an answer that is printed does not show them.
+    token: Annotated[str, Field(repr=False)]
+    url: Annotated[str, Field(repr=False)]
 
 
 class PartyLinks(Answer):

@@ -53,7 +53,7 @@ class Webhook(Answer):
 class WebhookWithSecret(Webhook):
     """An endpoint with its secret, which is shown this once."""
 
-    secret: str
+    secret: Annotated[str, Field(repr=False)]
 
 
 class WebhookList(Answer):

@@ -41,6 +41,18 @@ async def test_status_cannot_be_stored(store: SqlStore, status: Status) -> None:
         assert await tx.escrows.with_status(status) == (escrow_id(1),)
 
 
+async def test_payout_that_takes_long_is_not_seen(store: SqlStore) -> None:
+    """The age of the oldest payout counts from the order of an escrow that is being paid out, and is 0 without one."""
+    steps = life(Status.PAYING)
+    await store_steps(store, steps[:-1])
+    async with store.reading() as tx:
+        assert await tx.escrows.oldest_payout() == 0
+    await store_steps(store, steps[-1:])
+    async with store.reading() as tx:
+        (ordered,) = {each.at for each in await tx.escrows.feed() if each.version == steps[-1].after.version}
+        assert await tx.escrows.oldest_payout() == await tx.escrows._session.now() - ordered > 0
+
+
 async def test_second_escrow_of_an_id_is_stored(store: SqlStore) -> None:
     """An id is given once. Whoever is refused may go on in the same transaction."""
     async with store.transaction() as tx:

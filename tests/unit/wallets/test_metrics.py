@@ -2,9 +2,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from escrowd.domain.secret import Secret
 from escrowd.monero.transport import CallRecord, Endpoint, Login
-from escrowd.wallets.metrics import RpcMetrics, SessionCollector
+from escrowd.wallets.metrics import RpcMetrics, SessionCollector, StockCollector
 from escrowd.wallets.pool import PoolStats
 from escrowd.wallets.stats import SessionCounters, SessionStats
+from escrowd.wallets.stock import StockStats
 
 STATS = SessionStats(
     active=7, leased=2, opening=1, closing=1, waiting=3, max_sessions=10, oldest_age=60, mean_age=30,
@@ -40,3 +41,11 @@ def test_calls_are_counted_by_method_and_outcome_and_hold_no_secret() -> None:
     assert registry.get_sample_value("escrowd_rpc_seconds_count", {"method": "get_balance"}) == 2
     assert b"canary" not in generate_latest(registry)
     assert b"18082" not in generate_latest(registry)
+
+
+def test_empty_stock_is_not_shown_to_prometheus() -> None:
+    """The metrics show how many sets there are, and how many there shall be."""
+    registry = CollectorRegistry()
+    registry.register(StockCollector(lambda: StockStats(ready=1, wanted=6, making=2, made=9, failed=3)))
+    names = ("ready", "wanted", "making", "made_total", "failed_total")
+    assert [registry.get_sample_value(f"escrowd_stock_{name}") for name in names] == [1, 6, 2, 9, 3]

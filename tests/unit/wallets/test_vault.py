@@ -102,6 +102,18 @@ def test_key_readable_by_others_is_refused(tmp_path: Path) -> None:
         key_from_file(path, tmp_path / "data")
 
 
+def test_credential_of_systemd_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A credential whose access list shows as a right of the group is taken; one that everybody can read is not."""
+    path = tmp_path / "vault.key"
+    make_key_file(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    path.chmod(0o440)
+    assert len(key_from_file(path, tmp_path / "data")) == KEY_BYTES
+    path.chmod(0o444)
+    with pytest.raises(VaultKeyRefused, match="read by others"):
+        key_from_file(path, tmp_path / "data")
+
+
 @pytest.mark.parametrize("content", ["", "zz" * KEY_BYTES, "00" * (KEY_BYTES - 1), "00" * (KEY_BYTES + 1)])
 def test_malformed_key_is_refused_without_showing_it(tmp_path: Path, content: str) -> None:
     """A key of the wrong form is refused, and the error does not repeat it."""

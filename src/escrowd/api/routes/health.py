@@ -42,9 +42,10 @@ async def metrics(request: Request, parts: Parts) -> Response:
     try:
         async with parts.store.reading() as tx:
             escrows = await tx.escrows.count_by_status()
-        request.app.state.state_metrics.note(escrows, is_ready=all(conditions.values()))
+            oldest_payout = await tx.escrows.oldest_payout()
+        request.app.state.state_metrics.note(escrows, oldest_payout, is_ready=all(conditions.values()))
     except EscrowdError as error:
         # What the other counters say is needed most where the database does not answer.
         log.warning("metrics.without_escrows", error=str(error))
-        request.app.state.state_metrics.note({}, is_ready=False)
+        request.app.state.state_metrics.note_not_ready()
     return Response(generate_latest(parts.metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})

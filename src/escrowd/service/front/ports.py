@@ -13,6 +13,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.service.ports import EscrowRows, LogEntry, Transaction
+from escrowd.service.webhooks.ports import WebhookRows
 
 
 class FrontEscrowRows(EscrowRows, Protocol):
@@ -20,6 +21,10 @@ class FrontEscrowRows(EscrowRows, Protocol):
 
     async def page(self, wanted: EscrowFilter, before: tuple[int, str] | None, limit: int) -> tuple[EscrowId, ...]:
         """Return escrows, the newest first, that were made before a time and id, which are those of the last one."""
+        ...
+
+    async def oldest_payout(self) -> int:
+        """Return for how many milliseconds the escrow has been paying out that began first; 0 where none does."""
         ...
 
     async def count_by_status(self) -> dict[str, int]:
@@ -112,6 +117,8 @@ class FrontTransaction(Transaction, Protocol):
     def answers(self) -> AnswerRows: ...  # noqa: D102
     @property
     def audit(self) -> AuditRows: ...  # noqa: D102
+    @property
+    def webhooks(self) -> WebhookRows: ...  # noqa: D102
 
 
 class FrontStore(Protocol):

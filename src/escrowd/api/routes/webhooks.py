@@ -1,0 +1,168 @@
+"""Routes of webhooks: endpoints, and what is on its way to them."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from escrowd.api.answers import json_response, respond, said
+from escrowd.api.asking import AskedOf, CallerOf, body_of
+from escrowd.api.documenting import problems
+from escrowd.api.parts import Parts
+from escrowd.api.webhooks_shown import delivery_shown, webhook_shown, with_secret_shown
+from escrowd.domain.access import Caller, Scope
+from escrowd.domain.webhooks import DeliveryStatus
+from escrowd.service.front.answering import Answer
+from escrowd.service.front.escrows import require
+from escrowd.service.front.ports import FrontTransaction
+from escrowd.service.webhooks.endpoints import Change
+from escrowd.wire import webhooks as wire
+from escrowd.wire.escrows import Nothing
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+
+
+def _permitted(caller: Caller) -> None:
+    require(caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=wire.WebhookWithSecret,
+    operation_id="create_webhook",
+    responses=problems(409, changes=True),
+)
+async def create_webhook(
+    asked: AskedOf, body: Annotated[wire.NewWebhook, Depends(body_of(wire.NewWebhook))], parts: Parts
+) -> Response:
+    """Have events sent to a URL from now on. The answer has the secret that signs them, this once."""
+    _permitted(asked.caller)
+
+    async def act(tx: FrontTransaction) -> Answer:
+        made = await parts.webhooks.create(tx, body.url, body.types, body.description)
+        await tx.audit.note(asked.caller.name, "create webhook", made.webhook.id)
+        return said(with_secret_shown(made), 201)
+
+    return respond(await parts.answering.once(asked, act))
+
+
+@router.get("", response_model=wire.WebhookList, operation_id="list_webhooks", responses=problems())
+async def list_webhooks(caller: CallerOf, parts: Parts) -> Response:
+    """List the endpoints, and how much waits for each."""
+    _permitted(caller)
+    async with parts.store.reading() as tx:
+        pending = await tx.webhooks.pending_counts()
+        shown = tuple(webhook_shown(each, pending.get(each.id, 0)) for each in await tx.webhooks.all())
+    return json_response(wire.WebhookList(items=shown))
+
+
+@router.get("/{webhook}", response_model=wire.Webhook, operation_id="get_webhook", responses=problems(404))
+async def get_webhook(webhook: str, caller: CallerOf, parts: Parts) -> Response:
+    """Show an endpoint."""
+    _permitted(caller)
+    async with parts.store.reading() as tx:
+        return json_response(await _shown(tx, parts, webhook))
+
+
+@router.patch(
+    "/{webhook}", response_model=wire.Webhook, operation_id="update_webhook", responses=problems(404, changes=True)
+)
+async def update_webhook(
+    webhook: str,
+    caller: CallerOf,
+    body: Annotated[wire.WebhookChange, Depends(body_of(wire.WebhookChange))],
+    parts: Parts,
+) -> Response:
+    """Change an endpoint, or switch it off or on. Switched on, it is sent at once what it has missed."""
+    _permitted(caller)
+    async with parts.store.transaction() as tx:
+        await parts.webhooks.update(tx, webhook, Change(body.url, body.types, body.description, body.enabled))
+        await tx.audit.note(caller.name, "update webhook", webhook)
+        shown = await _shown(tx, parts, webhook)
+    return json_response(shown)
+
+
+@router.delete("/{webhook}", status_code=204, operation_id="delete_webhook", responses=problems(404))
+async def delete_webhook(webhook: str, caller: CallerOf, parts: Parts) -> Response:
+    """Forget an endpoint, and what was on its way to it."""
+    _permitted(caller)
+    async with parts.store.transaction() as tx:
+        await parts.webhooks.delete(tx, webhook)
+        await tx.audit.note(caller.name, "delete webhook", webhook)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{webhook}/rotate-secret",
+    response_model=wire.WebhookWithSecret,
+    operation_id="rotate_webhook_secret",
+    responses=problems(404, changes=True),
+)
+async def rotate_secret(
+    webhook: str, asked: AskedOf, body: Annotated[wire.Rotation, Depends(body_of(wire.Rotation))], parts: Parts
+) -> Response:
+    """Sign with a new secret. The old one signs along for a while, so that receivers can follow."""
+    _permitted(asked.caller)
+
+    async def act(tx: FrontTransaction) -> Answer:
+        made = await parts.webhooks.rotate_secret(tx, webhook, body.overlap_seconds)
+        await tx.audit.note(asked.caller.name, "rotate secret of webhook", webhook)
+        return said(with_secret_shown(made))
+
+    return respond(await parts.answering.once(asked, act))
+
+
+@router.get(
+    "/{webhook}/deliveries",
+    response_model=wire.DeliveryPage,
+    operation_id="list_deliveries",
+    responses=problems(404),
+)
+async def list_deliveries(
+    webhook: str,
+    caller: CallerOf,
+    parts: Parts,
+    *,
+    status: Annotated[Literal["pending", "delivered"] | None, Query()] = None,
+    cursor: Annotated[int | None, Query(ge=0, le=2**53, description="'next' of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Response:
+    """List what is on its way to an endpoint or was taken by it, the newest first."""
+    _permitted(caller)
+    async with parts.store.reading() as tx:
+        page = await parts.webhooks.deliveries(tx, webhook, DeliveryStatus(status) if status else None, cursor, limit)
+    following = None if page.next is None else str(page.next)
+    return json_response(wire.DeliveryPage(items=tuple(map(delivery_shown, page.items)), next=following))
+
+
+@router.post(
+    "/{webhook}/deliveries/{delivery}/redeliver",
+    response_model=wire.Delivery,
+    operation_id="redeliver",
+    responses=problems(404, 409, changes=True),
+)
+async def redeliver(
+    webhook: str,
+    delivery: str,
+    asked: AskedOf,
+    _body: Annotated[Nothing, Depends(body_of(Nothing))],
+    parts: Parts,
+) -> Response:
+    """Send an event now, also one that was taken before. It keeps its id."""
+    _permitted(asked.caller)
+
+    async def act(tx: FrontTransaction) -> Answer:
+        again = await parts.webhooks.redeliver(tx, webhook, delivery)
+        await tx.audit.note(asked.caller.name, "redeliver", delivery)
+        return said(delivery_shown(again))
+
+    return respond(await parts.answering.once(asked, act))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _shown(tx: FrontTransaction, parts: Parts, webhook: str) -> wire.Webhook:
+    found = await parts.webhooks.get(tx, webhook)
+    return webhook_shown(found, (await tx.webhooks.pending_counts()).get(webhook, 0))
