@@ -132,6 +132,15 @@ class AuditTable:
             query = query.where(table.c.subject == subject)
         return tuple(AuditEntry(*row) for row in await self._session.connection.execute(query))
 
+    async def latest(self, limit: int = 100, subject: str | None = None) -> tuple[AuditEntry, ...]:
+        """Return the last entries, in order; of one subject only, where one is named."""
+        table = schema.audit
+        query = select(table).order_by(table.c.number.desc()).limit(limit)
+        if subject is not None:
+            query = query.where(table.c.subject == subject)
+        rows = (await self._session.connection.execute(query)).all()
+        return tuple(AuditEntry(*row) for row in reversed(rows))
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from escrowd.store.errors import DatabaseUnavailable, StoreError
 from escrowd.store.sqlite import READS, sqlite_engine
 
-#: Seconds that SQLite waits for a lock that another process has.
+#: Seconds that SQLite waits for a lock that another process has, where nothing else is said.
 BUSY_TIMEOUT: Final = 30.0
 
 #: Milliseconds since 1970, on the clock of the database, when it is asked: ``now()`` of PostgreSQL is the time at which
@@ -45,11 +45,13 @@ class Database:
     """An open database. Enter it with ``async with``.
 
     With ``read_only`` nothing of it changes, on SQLite not even a file beside it: a missing one is not made.
+    On SQLite a transaction waits up to ``busy_timeout`` seconds for a lock that another process has.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.url: URL = _url(url)
         self._read_only = read_only
+        self._busy_timeout = busy_timeout
         if self.dialect not in NOW:
             raise StoreError(
                 f"escrowd keeps its data in SQLite or PostgreSQL, not in '{self.url.drivername}': {_EXAMPLES}"
@@ -71,7 +73,11 @@ class Database:
     async def __aenter__(self) -> Self:
         if self.is_sqlite and self.url.database and not self._read_only:
             _make_private(Path(self.url.database))
-        self._engine = _engine(self.url, self.is_sqlite, self._read_only)
+        self._engine = (
+            sqlite_engine(self.url, self._busy_timeout, read_only=self._read_only)
+            if self.is_sqlite
+            else _postgresql_engine(self.url, read_only=self._read_only)
+        )
         return self
 
     async def __aexit__(
@@ -208,9 +214,7 @@ def _url(text: str) -> URL:
         raise StoreError(f"the address of the database is no URL: {_EXAMPLES}") from None
 
 
-def _engine(url: URL, is_sqlite: bool, read_only: bool) -> AsyncEngine:  # noqa: FBT001 - which of the four
-    if is_sqlite:
-        return sqlite_engine(url, BUSY_TIMEOUT, read_only=read_only)
+def _postgresql_engine(url: URL, *, read_only: bool) -> AsyncEngine:
     options = {"server_settings": {"default_transaction_read_only": "on"}} if read_only else {}
     return create_async_engine(
         url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10, connect_args=options

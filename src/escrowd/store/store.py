@@ -13,6 +13,7 @@ from escrowd.store.access import AccessTable, AnswerTable, AuditTable
 from escrowd.store.clock import ClockTable
 from escrowd.store.database import Database, Session
 from escrowd.store.escrows import EscrowTable
+from escrowd.store.inspection import InspectionTable
 from escrowd.store.keys import KeyingTable, KeySetTable
 from escrowd.store.ledgers import LedgerTable
 from escrowd.store.overview import OverviewTable
@@ -48,6 +49,7 @@ class SqlTransaction:
         self.access = AccessTable(session)
         self.answers = AnswerTable(session)
         self.audit = AuditTable(session)
+        self.inspection = InspectionTable(session)
         self.webhooks = WebhookTable(session)
 
     async def take_stock(self) -> EscrowId | None:

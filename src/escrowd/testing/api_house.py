@@ -82,10 +82,10 @@ class ApiHouse:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, database_url: str, *, most_waiting: int = 256, per_minute: int = 10**9
+        cls, database_url: str, *, most_waiting: int = 256, per_minute: int = 10**9, vault: Vault | None = None
     ) -> AsyncIterator["ApiHouse"]:
-        """Open the API over a database, which gets its tables if it has none."""
-        vault = Vault(secrets.token_bytes(KEY_BYTES))
+        """Open the API over a database, which gets its tables if it has none; with a vault key of its own, or one."""
+        vault = vault or Vault(secrets.token_bytes(KEY_BYTES))
         async with Database(database_url) as database:
             await migrate(database)
             store, sessions = SqlStore(database, NODE), NoSessions()

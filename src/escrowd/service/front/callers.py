@@ -12,10 +12,11 @@ import secrets
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from escrowd.domain.access import ApiKeyRecord, Caller, Party, Scope
+from escrowd.domain.errors import InvalidInput
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
@@ -27,6 +28,10 @@ from escrowd.service.front.ports import FrontStore, FrontTransaction, KeySource
 REMEMBERED: Final = 5.0
 #: How many keys are remembered at most.
 MOST_REMEMBERED: Final = 1000
+
+
+#: The caller of the commands of this machine.
+OPERATOR: Final = Caller("operator of this machine", frozenset(Scope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +57,49 @@ class Callers:
         self._clock = clock
         self._key_of_keys = keys.derived_key("API keys")
         self._key_of_links = keys.derived_key("links of parties")
-        self._operator = _PREFIX_OF_OPERATOR + _mac(keys.derived_key("operator"), "this machine")
+        self._operator = operator_token(keys)
         #: Keys that were found good, by the HMAC of their text, and until when that is believed.
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
     # --- API keys ----------------------------------------------------------------------------------------------------
 
-    async def create_key(self, tx: FrontTransaction, name: str, scopes: Collection[Scope]) -> NewKey:
-        """Make a key. Its text is not stored, so it is shown now or never."""
+    async def create_key(
+        self, tx: FrontTransaction, name: str, scopes: Collection[Scope], by: Caller = OPERATOR
+    ) -> NewKey:
+        """Make a key. Its text is not stored, so it is shown now or never.
+
+        Raises:
+            InvalidInput: it would open nothing, or its name is too long or cannot be shown on one line.
+
+        """
+        _check_key(name, scopes)
         moment = await tx.clock.now()
         id_ = make_identifier(Prefix.API_KEY, moment.utc, self._randomness(RANDOM_BYTES))
         text = f"{id_}.{_text_of(self._randomness(_SECRET_BYTES))}"
         record = ApiKeyRecord(id_, name, _mac(self._key_of_keys, text), frozenset(scopes), moment.utc)
         await tx.access.add_key(record)
+        await tx.audit.note(by.name, f"create key for {', '.join(sorted(record.scopes))}", id_)
         return NewKey(record, Secret(text))
 
-    async def revoke_key(self, tx: FrontTransaction, key: str) -> None:
-        """Let a key open nothing any more. Raises NoSuchKey."""
-        if not await tx.access.revoke_key(key, (await tx.clock.now()).utc):
-            raise NoSuchKey(f"there is no key {key!r}; 'escrowd keys list' shows all")
+    async def revoke_key(self, tx: FrontTransaction, key: str, by: Caller = OPERATOR) -> ApiKeyRecord:
+        """Let a key open nothing any more, and return what is stored of it. Doing it again changes nothing.
+
+        Raises:
+            NoSuchKey: there is none of this id. Nothing of what was given is repeated: it may be a whole key.
+
+        """
+        known = await tx.access.key(key)
+        if known is None:
+            raise NoSuchKey(
+                "there is no key of this id, which is what stands before the point; see 'escrowd keys list'"
+            )
+        if known.revoked_at is not None:
+            return known
+        revoked_at = (await tx.clock.now()).utc
+        await tx.access.revoke_key(key, revoked_at)
+        await tx.audit.note(by.name, "revoke key", key)
         self._remembered.clear()
+        return replace(known, revoked_at=revoked_at)
 
     # --- links -------------------------------------------------------------------------------------------------------
 
@@ -90,7 +118,7 @@ class Callers:
     @property
     def operator_token(self) -> Secret:
         """The token of whoever has the vault key: for the commands of this machine."""
-        return Secret(self._operator)
+        return self._operator
 
     # --- who calls ---------------------------------------------------------------------------------------------------
 
@@ -105,7 +133,7 @@ class Callers:
         if text.startswith(_PREFIX_OF_PARTY):
             return await self._party(text)
         if text.startswith(_PREFIX_OF_OPERATOR):
-            if hmac.compare_digest(text.encode(), self._operator.encode()):
+            if token == self._operator:
                 return OPERATOR
             raise NotAuthenticated(_NOT_GOOD)
         return await self._key_holder(text)
@@ -140,16 +168,26 @@ class Callers:
         return Secret(f"{_PREFIX_OF_PARTY}{party.role}_{party.escrow.removeprefix(_PREFIX_OF_ESCROW)}_{said}")
 
 
-#: The caller of the commands of this machine.
-OPERATOR: Final = Caller("operator of this machine", frozenset(Scope))
+def operator_token(keys: KeySource) -> Secret:
+    """Return the token of whoever has the vault key: for the commands of this machine."""
+    return Secret(_PREFIX_OF_OPERATOR + _mac(keys.derived_key("operator"), "this machine"))
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 _SECRET_BYTES: Final = 32
+_LONGEST_NAME: Final = 200
 _PREFIX_OF_PARTY: Final = "pty_"
 _PREFIX_OF_OPERATOR: Final = "opr_"
 _PREFIX_OF_ESCROW: Final = f"{Prefix.ESCROW}_"
 _NOT_GOOD: Final = "this key or token opens nothing: it is not one of this service, or was revoked or replaced"
+
+
+def _check_key(name: str, scopes: Collection[Scope]) -> None:
+    if not scopes:
+        raise InvalidInput(f"a key needs a scope, or it opens nothing: {', '.join(Scope)}")
+    if len(name) > _LONGEST_NAME or not all(each.isprintable() for each in name):
+        raise InvalidInput(f"the name of a key is one line of up to {_LONGEST_NAME} characters")
 
 
 def _named_party(text: str) -> Party | None:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from escrowd.domain.access import Caller, Scope
-from escrowd.domain.conflicts import NoSuchEscrow
+from escrowd.domain.conflicts import NoSuchEscrow, VersionConflict
 from escrowd.domain.escrow.assess import Account, Judgement, judge
 from escrowd.domain.escrow.events import Event
 from escrowd.domain.escrow.facts import Escrow, EscrowFilter, Moment
-from escrowd.domain.escrow.machine import ACTIONS
+from escrowd.domain.escrow.machine import ACTIONS, Step, step
+from escrowd.domain.escrow.status import Who
 from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.escrow.voices import actions_of, voice_for
 from escrowd.domain.identifiers import EscrowId
@@ -51,24 +52,33 @@ class EscrowDesk:
         await tx.audit.note(caller.name, "create", made.id)
         return made
 
-    async def act(self, tx: FrontTransaction, caller: Caller, escrow: EscrowId, event: Event) -> Escrow:
+    async def act(
+        self, tx: FrontTransaction, caller: Caller, escrow: EscrowId, event: Event, at_version: int | None = None
+    ) -> Escrow:
         """Take what a caller says about an escrow, and return the escrow as it is then.
+
+        With ``at_version`` it is said of the escrow as the caller saw it, and of no other.
 
         Raises:
             NoSuchEscrow: there is none of this id, or it is none of the caller's business.
             NotPermitted: the caller may not say this in any status.
             IllegalMove: the status does not allow it; the error lists what is allowed instead.
             InvalidShare: a share of the deposit is out of bounds.
+            VersionConflict: it is no longer at that version.
 
         """
-        present = await self._load(tx, caller, escrow)
-        who = voice_for(present, event, caller.voices())
-        if who is None:
-            instead = ", ".join(actions_of(present, caller.voices())) or "nothing"
-            raise NotPermitted(f"{_action(event)} is not for this caller, whatever the status; allowed now: {instead}")
+        present = await self._load(tx, caller, escrow, for_update=at_version is not None)
+        if at_version not in (None, present.version):
+            raise VersionConflict(f"{escrow} changed meanwhile, from version {at_version} to {present.version}")
+        who = _voice(present, caller, event)
         made = await self._orchestrator.command_within(tx, escrow, event, who)
         await tx.audit.note(caller.name, _action(event), escrow)
         return made
+
+    async def foresee(self, tx: FrontTransaction, caller: Caller, escrow: EscrowId, event: Event) -> Step:
+        """Return what it would do if a caller said this now, without doing it. Raises as :meth:`act` does."""
+        present = await self._load(tx, caller, escrow)
+        return step(present, event, _voice(present, caller, event), await tx.clock.now())
 
     async def see(self, tx: FrontTransaction, caller: Caller, escrow: EscrowId) -> CallersView:
         """Show one escrow. Raises NoSuchEscrow, also where it is none of the caller's business."""
@@ -98,10 +108,12 @@ class EscrowDesk:
         require(caller, *Scope)
         return await self.show(tx, caller, await tx.escrows.page(wanted, before, limit))
 
-    async def _load(self, tx: FrontTransaction, caller: Caller, escrow: EscrowId) -> Escrow:
+    async def _load(
+        self, tx: FrontTransaction, caller: Caller, escrow: EscrowId, *, for_update: bool = False
+    ) -> Escrow:
         if not caller.may_see(escrow):
             raise NoSuchEscrow(f"there is no escrow {escrow}")
-        return await tx.escrows.load(escrow)
+        return await tx.escrows.load(escrow, for_update=for_update)
 
 
 def require(caller: Caller, *scopes: Scope) -> None:
@@ -112,6 +124,14 @@ def require(caller: Caller, *scopes: Scope) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _voice(present: Escrow, caller: Caller, event: Event) -> Who:
+    who = voice_for(present, event, caller.voices())
+    if who is None:
+        instead = ", ".join(actions_of(present, caller.voices())) or "nothing"
+        raise NotPermitted(f"{_action(event)} is not for this caller, whatever the status; allowed now: {instead}")
+    return who
 
 
 def _action(event: Event) -> str:

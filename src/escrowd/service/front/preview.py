@@ -61,7 +61,9 @@ async def preview(
     if present.status not in _DIVISIBLE or present.divisible == 0:
         raise NothingToPayOut(f"there is no final deposit that could be paid out while the escrow is {present.status}")
     kind, share = _decided(present, decision, vendor_share)
-    there = unspent(account.ledger, dict(await tx.ledgers.key_images(escrow)), account.payouts)
+    # A payout that was under way when the escrow was held goes on for the same order, and gives way to another one.
+    others = [each for each in account.payouts if not each.status.is_open]
+    there = unspent(account.ledger, dict(await tx.ledgers.key_images(escrow)), others)
     plan = plan_payout(present.terms, kind, share, spendable(there, account.ledger, account=0), rate.dust())
     return _reckoned(plan, rate)
 

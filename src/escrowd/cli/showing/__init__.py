@@ -1,0 +1,1 @@
+"""What the commands show: tables for people and JSON for programs, made from values, without I/O."""
