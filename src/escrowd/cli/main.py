@@ -17,6 +17,7 @@ from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
 from escrowd.cli.sessions import sessions_app
 from escrowd.cli.verify_log import verify_log
+from escrowd.cli.webhooks import webhooks_app
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command()(demo)
 app.command()(doctor)
 app.add_typer(keys_app, name="keys")
 app.add_typer(escrows_app, name="escrows")
+app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(audit_app, name="audit")
 app.add_typer(bench_app, name="bench")
