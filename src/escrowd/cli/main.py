@@ -13,6 +13,7 @@ from escrowd.cli.decisions import escrows_app
 from escrowd.cli.demo import demo
 from escrowd.cli.doctor import doctor
 from escrowd.cli.keys import keys_app
+from escrowd.cli.node import node
 from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
 from escrowd.cli.sessions import sessions_app
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(serve)
+app.command()(node)
 app.command()(sandbox)
 app.command()(backup)
 app.command()(restore)
