@@ -3,32 +3,34 @@
 from typing import NoReturn
 
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from escrowd.api.asking import CallerOf
 from escrowd.api.documenting import problems
-from escrowd.api.parts import Parts
+from escrowd.api.parts import ApiParts, Parts
 from escrowd.api.reading import escrow_id
+from escrowd.domain.access import Caller
 from escrowd.service.errors import MessagesNotOffered
 
 router = APIRouter(prefix="/v1/escrows/{escrow}/messages", tags=["messages"])
 
 
 @router.get("", operation_id="list_messages", status_code=409, responses=problems(404, 409))
-async def list_messages(escrow: str, caller: CallerOf, parts: Parts) -> NoReturn:
+async def list_messages(escrow: str, caller: CallerOf, parts: Parts) -> Response:
     """Show the multisig messages of a role with own custody. Not offered yet: refused."""
-    await _refuse(escrow, caller, parts)
+    return await _refuse(escrow, caller, parts)
 
 
 @router.post("", operation_id="send_message", status_code=409, responses=problems(404, 409))
-async def send_message(escrow: str, caller: CallerOf, parts: Parts) -> NoReturn:
+async def send_message(escrow: str, caller: CallerOf, parts: Parts) -> Response:
     """Send a multisig message of a role with own custody. Not offered yet: refused."""
-    await _refuse(escrow, caller, parts)
+    return await _refuse(escrow, caller, parts)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _refuse(escrow: str, caller: CallerOf, parts: Parts) -> NoReturn:
+async def _refuse(escrow: str, caller: Caller, parts: ApiParts) -> NoReturn:
     async with parts.store.reading() as tx:
         await parts.desk.see(tx, caller, escrow_id(escrow))
     raise MessagesNotOffered
