@@ -22,6 +22,9 @@ BodyT = TypeVar("BodyT", bound=WireRequest)
 BODY_MODEL: Final = "body_model"
 
 
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+
+
 async def authenticated(request: Request, parts: Parts) -> Caller:
     """Find out who calls. Raises NotAuthenticated."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -35,7 +38,15 @@ async def authenticated(request: Request, parts: Parts) -> Caller:
 async def asked(
     request: Request,
     caller: Annotated[Caller, Depends(authenticated)],
-    idempotency_key: Annotated[str | None, Header(description="Same key, same thing: it is done once.")] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias=IDEMPOTENCY_KEY,
+            description="Same key, same thing: it is done once, and answered the same each time. 1 to 255 printable "
+            "characters of ASCII, no spaces; a UUID is a good one.",
+            json_schema_extra={"pattern": r"^[\x21-\x7e]{1,255}$"},
+        ),
+    ] = None,
 ) -> Asked:
     """Read what makes a request this one and no other."""
     digest = hashlib.sha256()
