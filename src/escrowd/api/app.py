@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from escrowd import __version__
+from escrowd.api.asking import nothing_unknown
 from escrowd.api.documenting import DESCRIPTION, document
 from escrowd.api.errors import InvalidRequest, MethodNotAllowed, NoSuchPath
 from escrowd.api.frame import Frame
@@ -19,7 +20,8 @@ from escrowd.api.routes import actions, escrows, events, health, sessions
 from escrowd.domain.errors import EscrowdError
 from escrowd.wire.problems import FieldProblem
 
-ROUTERS: Final = (escrows.router, actions.router, events.router, sessions.router, health.router)
+#: For who has a key or a token.
+ROUTERS: Final = (escrows.router, actions.router, events.router, sessions.router)
 
 
 def build_app(parts: ApiParts) -> FastAPI:
@@ -35,7 +37,8 @@ def build_app(parts: ApiParts) -> FastAPI:
     )
     app.state.parts = parts
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(nothing_unknown)])
+    app.include_router(health.router)
     app.add_middleware(
         Frame,
         rates=parts.rates,

@@ -2,10 +2,13 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
+#: The type of a parameter that was left out: in a query there is no ``null``.
+Absent: TypeAlias = SkipJsonSchema[None]
 #: The largest amount that Monero can express.
 MAX_PICONERO: Final = 2**64 - 1
 _PICONERO: Final = re.compile("0|[1-9][0-9]{0,19}")

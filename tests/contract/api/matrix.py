@@ -1,4 +1,4 @@
-"""Who may call what, and when: written down once more, beside the routes, from the state table and a table of scopes."""
+"""Who may call what, and when: written down beside the routes, from the state table and a table of scopes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -165,19 +165,18 @@ def expected(visitor: Visitor, operation: Operation, escrow: Escrow) -> int:
         return good if visitor.scopes & SCOPED[operation.name] else 403
     if operation.name in LISTED:
         return good
-    if not visitor.is_of_this:
-        return 404
-    if operation.name == "preview_payout":
-        return good if escrow.status in {*HOLDING, Status.HELD} and escrow.divisible else 409
-    return good if operation.name in SEEN else _expected_of_table(ACTIONS[operation.name][0], visitor, escrow)
+    return _expected_of_escrow(visitor, operation.name, escrow) if visitor.is_of_this else 404
 
 
-def _expected_of_table(event: Event, visitor: Visitor, escrow: Escrow) -> int:
-    voices = visitor.voices()
+def _expected_of_escrow(visitor: Visitor, operation: str, escrow: Escrow) -> int:
+    if operation == "preview_payout":
+        return 200 if escrow.status in {*HOLDING, Status.HELD} and escrow.divisible else 409
+    return 200 if operation in SEEN else _expected_of_table(ACTIONS[operation][0], visitor.voices(), escrow)
+
+
+def _expected_of_table(event: Event, voices: frozenset[Who], escrow: Escrow) -> int:
     rows = [row for row in TABLE if row.sends is type(event) and row.who & voices]
     if not rows:
         return 403
-    passing = (
-        row.provided(escrow, event, who) for row in rows if row.status is escrow.status for who in row.who & voices
-    )
-    return 200 if any(passing) else 409
+    now = (row for row in rows if row.status is escrow.status)
+    return 200 if any(row.provided(escrow, event, who) for row in now for who in row.who & voices) else 409

@@ -18,6 +18,7 @@ from escrowd.service.front.escrows import require
 from escrowd.service.front.ports import FrontTransaction
 from escrowd.service.front.preview import Decision, preview
 from escrowd.wire import escrows as wire
+from escrowd.wire.values import Absent
 
 router = APIRouter(prefix="/v1/escrows", tags=["escrows"])
 
@@ -74,7 +75,7 @@ async def get_escrow(
     parts: Parts,
     *,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a newer version.")] = 0,
-    after_version: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="The version that is known.")] = None,
+    after_version: Annotated[int | Absent, Query(ge=0, le=2**31 - 1, description="The version that is known.")] = None,
 ) -> Response:
     """Show an escrow. With ``wait`` and ``after_version`` the answer comes with a newer version, or after that time."""
     id_ = escrow_id(escrow)
