@@ -6,6 +6,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Final
 
+from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from escrowd.api.errors import InvalidRequest
@@ -19,7 +20,7 @@ from escrowd.domain.parties import WalletRole
 from escrowd.wire.escrows import NewDeadlines, NewEscrow
 from escrowd.wire.escrows import Status as StatusName
 from escrowd.wire.problems import FieldProblem
-from escrowd.wire.values import Absent
+from escrowd.wire.values import ESCROW_ID_PATTERN, Absent
 
 
 def terms_of(new: NewEscrow, settings: ApiSettings) -> Terms:
@@ -51,6 +52,16 @@ def escrow_id(text: str) -> EscrowId:
         return parse_escrow_id(text)
     except InvalidIdentifier as error:
         raise NoSuchEscrow(f"there is no escrow {text[:40]!r}: {error}") from None
+
+
+#: An escrow in a path. Its form is told and not checked: what has another one is simply not there, and answered so.
+EscrowPath = Annotated[
+    str,
+    Path(
+        description="Id of the escrow.",
+        json_schema_extra={"pattern": ESCROW_ID_PATTERN, "examples": ["esc_01jd3v9k8z6x5w4t2r1q0p9n8m"]},
+    ),
+]
 
 
 def _written_out(value: object) -> object:

@@ -70,7 +70,7 @@ async def test_one_key_pays_twice(house: ApiHouse) -> None:
 
 
 async def test_many_keys_pay_twice(house: ApiHouse) -> None:
-    """Of 32 releases with a key each one acts, and 31 are refused by the status, which lists what is allowed instead."""
+    """Of 32 releases with a key each one acts; 31 are refused by the status, and told what is allowed instead."""
     escrow, buyer = await funded(house)
     async with buyer:
         path = f"/v1/escrows/{escrow}/release"

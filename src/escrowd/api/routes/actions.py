@@ -10,7 +10,7 @@ from escrowd.api.answers import respond, said
 from escrowd.api.asking import AskedOf, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import ApiParts, Parts
-from escrowd.api.reading import escrow_id
+from escrowd.api.reading import EscrowPath, escrow_id
 from escrowd.api.showing import escrow_shown
 from escrowd.domain.escrow.events import (
     Cancelled,
@@ -60,7 +60,7 @@ async def carry_out(parts: ApiParts, asked: Asked, escrow: str, event: Event) ->
 
 @router.post("/dispute", response_model=wire.Escrow, operation_id="dispute", responses=problems(404, 409, changes=True))
 async def dispute(
-    escrow: str, asked: AskedOf, body: Annotated[wire.Dispute, Depends(body_of(wire.Dispute))], parts: Parts
+    escrow: EscrowPath, asked: AskedOf, body: Annotated[wire.Dispute, Depends(body_of(wire.Dispute))], parts: Parts
 ) -> Response:
     """Ask the arbiter to decide. A word of buyer or vendor."""
     return await carry_out(parts, asked, escrow, Disputed(body.reason))
@@ -73,7 +73,7 @@ _Route = Callable[..., Coroutine[Any, Any, Response]]
 
 def _plain(event: Event) -> _Route:
     async def route(
-        escrow: str, asked: AskedOf, _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))], parts: Parts
+        escrow: EscrowPath, asked: AskedOf, _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))], parts: Parts
     ) -> Response:
         return await carry_out(parts, asked, escrow, event)
 
@@ -82,7 +82,7 @@ def _plain(event: Event) -> _Route:
 
 def _dividing(event: Callable[[int], Event]) -> _Route:
     async def route(
-        escrow: str, asked: AskedOf, body: Annotated[wire.Share, Depends(body_of(wire.Share))], parts: Parts
+        escrow: EscrowPath, asked: AskedOf, body: Annotated[wire.Share, Depends(body_of(wire.Share))], parts: Parts
     ) -> Response:
         return await carry_out(parts, asked, escrow, event(body.vendor_share))
 

@@ -9,7 +9,7 @@ from escrowd.api.answers import first_links, json_response, links_of, respond, s
 from escrowd.api.asking import AskedOf, CallerOf, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
-from escrowd.api.reading import EscrowQuery, cursor_text, escrow_id, filter_of, place_of, terms_of
+from escrowd.api.reading import EscrowPath, EscrowQuery, cursor_text, escrow_id, filter_of, place_of, terms_of
 from escrowd.api.showing import created_shown, escrow_shown, link_shown, preview_shown
 from escrowd.domain.access import Party, Scope
 from escrowd.domain.parties import WalletRole
@@ -70,7 +70,7 @@ async def list_escrows(caller: CallerOf, parts: Parts, asked_for: Annotated[Escr
 
 @router.get("/{escrow}", response_model=wire.Escrow, operation_id="get_escrow", responses=problems(404))
 async def get_escrow(
-    escrow: str,
+    escrow: EscrowPath,
     caller: CallerOf,
     parts: Parts,
     *,
@@ -99,7 +99,7 @@ async def get_escrow(
     responses=problems(404, 409, 503, changes=True),
 )
 async def preview_payout(
-    escrow: str, caller: CallerOf, body: Annotated[wire.Preview, Depends(body_of(wire.Preview))], parts: Parts
+    escrow: EscrowPath, caller: CallerOf, body: Annotated[wire.Preview, Depends(body_of(wire.Preview))], parts: Parts
 ) -> Response:
     """Reckon what a decision would pay to whom, network fee included, without doing anything."""
     id_ = escrow_id(escrow)
@@ -112,7 +112,7 @@ async def preview_payout(
 
 
 @router.get("/{escrow}/links", response_model=wire.PartyLinks, operation_id="list_links", responses=problems(404))
-async def list_links(escrow: str, caller: CallerOf, parts: Parts) -> Response:
+async def list_links(escrow: EscrowPath, caller: CallerOf, parts: Parts) -> Response:
     """Show the links of the parties. Each is a secret of its party."""
     id_ = escrow_id(escrow)
     require(caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
@@ -129,7 +129,7 @@ async def list_links(escrow: str, caller: CallerOf, parts: Parts) -> Response:
     responses=problems(404, changes=True),
 )
 async def rotate_link(
-    escrow: str,
+    escrow: EscrowPath,
     role: wire.Role,
     asked: AskedOf,
     _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))],

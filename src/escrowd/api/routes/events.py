@@ -13,7 +13,7 @@ from escrowd.api.answers import MEDIA_TYPE
 from escrowd.api.asking import CallerOf
 from escrowd.api.documenting import problems
 from escrowd.api.parts import ApiParts, Parts
-from escrowd.api.reading import escrow_id
+from escrowd.api.reading import EscrowPath, escrow_id
 from escrowd.domain.access import Scope
 from escrowd.domain.escrow.history import LogEntry
 from escrowd.domain.escrow.status import PublicEvent
@@ -37,7 +37,7 @@ EventId = Annotated[str, Field(pattern="^[0-9]{1,16}$")]
 
 @router.get("/escrows/{escrow}/log", response_model=wire.LogPage, operation_id="get_log", responses=problems(404))
 async def get_log(
-    escrow: str,
+    escrow: EscrowPath,
     caller: CallerOf,
     parts: Parts,
     *,

@@ -7,7 +7,7 @@ from escrowd.api.answers import json_response
 from escrowd.api.asking import CallerOf
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
-from escrowd.api.reading import escrow_id
+from escrowd.api.reading import EscrowPath, escrow_id
 from escrowd.domain.access import Scope
 from escrowd.service.front.escrows import require
 from escrowd.wire import sessions as wire
@@ -30,7 +30,7 @@ async def session_stats(caller: CallerOf, parts: Parts) -> Response:
 
 
 @router.delete("/{escrow}", status_code=204, operation_id="close_session", responses=problems(404))
-async def close_session(escrow: str, caller: CallerOf, parts: Parts) -> Response:
+async def close_session(escrow: EscrowPath, caller: CallerOf, parts: Parts) -> Response:
     """Save and close the wallets of an escrow as soon as nobody uses them. The next use opens them again."""
     require(caller, Scope.ADMIN)
     id_ = escrow_id(escrow)
