@@ -151,6 +151,7 @@ def run_repeated(shooting: Shooting) -> None:
 RUNS: Final = {"well formed": run_well_formed, "wrong": run_wrong, "repeated": run_repeated}
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("run", RUNS)
 async def test_answer_is_not_what_the_document_says(shooting: Shooting, run: str) -> None:
     """No generated request gets a server error, or anything but what the document declares for it."""
