@@ -12,7 +12,7 @@ from escrowd import __version__
 from escrowd.api.asking import nothing_unknown
 from escrowd.api.documenting import DESCRIPTION, document
 from escrowd.api.errors import InvalidRequest, MethodNotAllowed, NoSuchPath
-from escrowd.api.frame import Frame
+from escrowd.api.frame import Frame, note_failure
 from escrowd.api.http_metrics import HttpMetrics
 from escrowd.api.parts import ApiParts
 from escrowd.api.problems import problem_response
@@ -55,9 +55,10 @@ def build_app(parts: ApiParts) -> FastAPI:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _on_error(_request: Request, error: Exception) -> Response:
+async def _on_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, EscrowdError):
         raise error
+    note_failure(error, request.url.path)
     return problem_response(error)
 
 

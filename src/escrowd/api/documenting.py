@@ -45,7 +45,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_OF_ALL: Final = (401, 403, 422, 429, 503)
+_OF_ALL: Final = (401, 403, 422, 429, 500, 503)
 _SCHEMA_OF_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 

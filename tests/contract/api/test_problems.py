@@ -223,15 +223,18 @@ async def test_bug_is_told_to_callers(
 async def test_outage_is_told_in_the_words_of_the_database(
     sqlite_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that is away is a 503 with the time to come back, and nothing of its words."""
+    """A database that is away is a 503 with the time to come back, and nothing of its words, which the log has."""
+    words = "the database did not answer: OperationalError: sqlite /home/escrowd/x is locked"
 
     async def is_away(*_arguments: Any) -> None:
-        raise DatabaseUnavailable("the database did not answer: OperationalError: sqlite /home/escrowd/x is locked")
+        raise DatabaseUnavailable(words)
 
     monkeypatch.setattr(OverviewTable, "of", is_away)
-    escrow = await sqlite_client.post("/v1/escrows", json=NEW)
-    assert (escrow.status_code, problem_of(escrow)["code"]) == (503, "not_available")
-    assert int(escrow.headers["Retry-After"]) > 0
+    with capture_logs() as logs:
+        answer = await sqlite_client.post("/v1/escrows", json=NEW)
+    assert (answer.status_code, problem_of(answer)["code"]) == (503, "not_available")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert [each["error"] for each in logs if each["event"] == "request.failed"] == [f"DatabaseUnavailable: {words}"]
 
 
 @pytest.mark.parametrize("given", ["shop-77", "a.b_c-D9", "x" * 64])
