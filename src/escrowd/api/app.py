@@ -25,20 +25,9 @@ ROUTERS: Final = (escrows.router, actions.router, events.router, sessions.router
 
 
 def build_app(parts: ApiParts) -> FastAPI:
-    """Put the application together. Its documents need no other host."""
-    app = FastAPIOffline(
-        title="escrowd",
-        version=__version__,
-        description=DESCRIPTION,
-        redoc_url=None,
-        static_url="/docs/static",
-        # A slash too many is another path, and no redirect that would lose a body.
-        redirect_slashes=False,
-    )
+    """Put the application together."""
+    app = app_of_routes()
     app.state.parts = parts
-    for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(nothing_unknown)])
-    app.include_router(health.router)
     app.add_middleware(
         Frame,
         rates=parts.rates,
@@ -48,6 +37,26 @@ def build_app(parts: ApiParts) -> FastAPI:
     app.add_exception_handler(EscrowdError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
+    return app
+
+
+def app_of_routes() -> FastAPI:
+    """Return an application with all routes and nothing behind them: what there is to document.
+
+    Its documents need no other host.
+    """
+    app = FastAPIOffline(
+        title="escrowd",
+        version=__version__,
+        description=DESCRIPTION,
+        redoc_url=None,
+        static_url="/docs/static",
+        # A slash too many is another path, and no redirect that would lose a body.
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router, dependencies=[Depends(nothing_unknown)])
+    app.include_router(health.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign] # the documented way to another document
     return app
 

@@ -67,8 +67,8 @@ def _completed(written: dict[str, Any], routes: Iterable[APIRoute]) -> dict[str,
         written["paths"][path]["post"]["requestBody"] = _request_body(model)
     for name in _FORMS_OF_FASTAPI:
         components["schemas"].pop(name, None)
-    for path in cast("Mapping[str, Mapping[str, Any]]", written["paths"]).values():
-        for operation in path.values():
+    for item in cast("Mapping[str, Mapping[str, Any]]", written["paths"]).values():
+        for operation in item.values():
             _complete(operation)
     return written
 
@@ -87,12 +87,15 @@ def _complete(operation: dict[str, Any]) -> None:
         responses["422"] = _declared(422)
     is_done_once = any(each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ()))
     for status, response in responses.items():
+        if response["description"] == _SAID_BY_FASTAPI:
+            response["description"] = "What was asked for." if "content" in response else "It was done."
         names = ["X-Request-Id", *_HEADERS_OF_STATUS.get(status, ())]
         if is_done_once and status.startswith("2"):
             names.append(REPLAYED)
         response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
+_SAID_BY_FASTAPI: Final = "Successful Response"
 #: What FastAPI would call the form of its own validation errors.
 _FORMS_OF_FASTAPI: Final = ("HTTPValidationError", "ValidationError")
 _HEADERS: Final[dict[str, Any]] = {

@@ -80,10 +80,10 @@ class EscrowQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Annotated[int, Field(ge=1, le=100, description="Escrows of a page.")] = 20
     cursor: Annotated[str | Absent, Field(max_length=200, description="'next' of the page before.")] = None
     status: Annotated[list[StatusName], Field(description="Any of these.", default_factory=list, max_length=20)]
-    reference: Annotated[str | Absent, Field(max_length=200)] = None
+    reference: Annotated[str | Absent, Field(max_length=200, description="Just this one.")] = None
     created_after: Annotated[TimeText | Absent, Field(description="Made then or later.")] = None
     created_before: Annotated[TimeText | Absent, Field(description="Made earlier.")] = None
 

@@ -70,9 +70,6 @@ def _by_tag(document: Part) -> dict[str, list[tuple[str, str, Part]]]:
 
 def _operation(method: str, path: str, operation: Part) -> Iterator[str]:
     yield from (f"### `{method} {path}`", "", operation["description"], "")
-    who = "anybody" if operation.get("security") == [] else operation.get("x-who", "")
-    if who:
-        yield from (f"Who may: {who}.", "")
     if "requestBody" in operation:
         body = operation["requestBody"]
         optional = "" if body.get("required") else ", which may be left out"
@@ -111,8 +108,9 @@ def _default(form: Part) -> str:
 
 
 def _form(holder: Part) -> Part:
-    content: Part = holder["content"]
-    return {"media": next(iter(content))} | next(iter(content.values()))["schema"]
+    content: Mapping[str, Part] = holder["content"]
+    schema: Part = next(iter(content.values()))["schema"]
+    return schema
 
 
 def _type(form: Part) -> str:

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -86,66 +87,44 @@ async def shooting(sqlite_house: ApiHouse) -> AsyncIterator[Shooting]:
             yield Shooting(schema, url, session, escrows)
 
 
-def drawn(most: int, number: int) -> Any:
-    """Return the settings of a run that is the same each time."""
-
-    def decorated(test: Any) -> Any:
-        quiet = settings(
-            max_examples=most,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        return seed(number)(quiet(test))
-
-    return decorated
-
-
 def run_well_formed(shooting: Shooting) -> None:
     """Send what the document allows, to escrows that there are and to others."""
+
+    def shoot(case: Case, data: st.DataObject) -> None:
+        _make_real(case, data, shooting.escrows)
+        shooting.shoot(case)
+
     for number, operation in enumerate(_operations(shooting)):
-
-        @drawn(WELL_FORMED, number)
-        @given(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), st.data())
-        def shoot(case: Case, data: st.DataObject) -> None:
-            _make_real(case, data, shooting.escrows)
-            shooting.shoot(case)
-
-        shoot()
+        cases = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+        _draw(WELL_FORMED, number, shoot, cases, st.data())
 
 
 def run_wrong(shooting: Shooting) -> None:
     """Send what the document does not allow."""
+
+    def shoot(case: Case) -> None:
+        shooting.shoot(case)
+
     for number, operation in enumerate(_operations(shooting)):
-        if not (list(operation.iter_parameters()) or operation.body):
-            continue
-
-        @drawn(WRONG, number)
-        @given(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
-        def shoot(case: Case) -> None:
-            shooting.shoot(case)
-
-        shoot()
+        if list(operation.iter_parameters()) or operation.body:
+            _draw(WRONG, number, shoot, operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
 
 
 def run_repeated(shooting: Shooting) -> None:
     """Send what may be sent twice twice, with one Idempotency-Key."""
+
+    def shoot(case: Case, data: st.DataObject, key: UUID) -> None:
+        _make_real(case, data, shooting.escrows)
+        first, second = [shooting.shoot(case, **{"Idempotency-Key": str(key)}) for _ in range(2)]
+        assert first.status_code == second.status_code
+        if first.status_code in (200, 201):
+            assert first.content == second.content
+            assert second.headers["idempotent-replayed"] == ["true"]
+
     for number, operation in enumerate(_operations(shooting)):
-        if not any(each.name == "Idempotency-Key" for each in operation.iter_parameters()):
-            continue
-
-        @drawn(REPEATED, number)
-        @given(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), st.data(), st.uuids())
-        def shoot(case: Case, data: st.DataObject, key: Any) -> None:
-            _make_real(case, data, shooting.escrows)
-            answers = [shooting.shoot(case, **{"Idempotency-Key": str(key)}) for _ in range(2)]
-            assert answers[0].status_code == answers[1].status_code
-            if answers[0].status_code in (200, 201):
-                assert answers[0].content == answers[1].content
-                assert answers[1].headers["idempotent-replayed"] == ["true"]
-
-        shoot()
+        if any(each.name == "Idempotency-Key" for each in operation.iter_parameters()):
+            cases = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+            _draw(REPEATED, number, shoot, cases, st.data(), st.uuids())
 
 
 RUNS: Final = {"well formed": run_well_formed, "wrong": run_wrong, "repeated": run_repeated}
@@ -165,6 +144,19 @@ def test_cases_are_too_few() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _draw(most: int, number: int, shoot: Callable[..., None], *strategies: Any) -> None:
+    """Shoot so many times with what is drawn, which is the same each time."""
+    quiet = settings(
+        max_examples=most,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    run: Any = seed(number)(quiet(given(*strategies)(shoot)))
+    run()
 
 
 def _operations(shooting: Shooting) -> list[Any]:

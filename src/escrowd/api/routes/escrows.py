@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from escrowd.api.answers import first_links, json_response, links_of, respond, said, shown_to
@@ -38,7 +38,7 @@ async def create_escrow(
 ) -> Response:
     """Make an escrow. Where the stock holds finished wallets, its deposit address is there at once.
 
-    The answer has the links of the parties: each is a secret of its party.
+    The answer has the links of the parties: each is a secret of its party. For keys with `escrows:write`.
     """
     terms = terms_of(body, parts.settings)
 
@@ -54,7 +54,7 @@ async def create_escrow(
 
 @router.get("", response_model=wire.EscrowPage, operation_id="list_escrows", responses=problems())
 async def list_escrows(caller: CallerOf, parts: Parts, asked_for: Annotated[EscrowQuery, Query()]) -> Response:
-    """List escrows, the newest first."""
+    """List escrows, the newest first. For every key; a party sees its own one."""
     wanted, place, limit = filter_of(asked_for), place_of(asked_for.cursor), asked_for.limit
     async with parts.store.reading() as tx:
         views = await parts.desk.page(tx, caller, wanted, place, limit + 1)
@@ -77,7 +77,10 @@ async def get_escrow(
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a newer version.")] = 0,
     after_version: Annotated[int | Absent, Query(ge=0, le=2**31 - 1, description="The version that is known.")] = None,
 ) -> Response:
-    """Show an escrow. With ``wait`` and ``after_version`` the answer comes with a newer version, or after that time."""
+    """Show an escrow. For every key, and for its parties.
+
+    With `wait` and `after_version` the answer comes as soon as there is a newer version, or after that time.
+    """
     id_ = escrow_id(escrow)
     if not wait:
         return json_response(await shown_to(parts, caller, id_))
@@ -101,7 +104,7 @@ async def get_escrow(
 async def preview_payout(
     escrow: EscrowPath, caller: CallerOf, body: Annotated[wire.Preview, Depends(body_of(wire.Preview))], parts: Parts
 ) -> Response:
-    """Reckon what a decision would pay to whom, network fee included, without doing anything."""
+    """Reckon what a decision would pay to whom, network fee included, and do nothing. For who sees the escrow."""
     id_ = escrow_id(escrow)
     async with parts.store.reading() as tx:
         await parts.desk.see(tx, caller, id_)
@@ -113,7 +116,7 @@ async def preview_payout(
 
 @router.get("/{escrow}/links", response_model=wire.PartyLinks, operation_id="list_links", responses=problems(404))
 async def list_links(escrow: EscrowPath, caller: CallerOf, parts: Parts) -> Response:
-    """Show the links of the parties. Each is a secret of its party."""
+    """Show the links of the parties, each a secret of its party. For keys with `escrows:write` or `admin`."""
     id_ = escrow_id(escrow)
     require(caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
     async with parts.store.reading() as tx:
@@ -130,12 +133,12 @@ async def list_links(escrow: EscrowPath, caller: CallerOf, parts: Parts) -> Resp
 )
 async def rotate_link(
     escrow: EscrowPath,
-    role: wire.Role,
+    role: Annotated[wire.Role, Path(description="Whose link.")],
     asked: AskedOf,
     _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))],
     parts: Parts,
 ) -> Response:
-    """Make a party's link worthless, and a new one in its place."""
+    """Make a party's link worthless, and a new one in its place. For keys with `escrows:write` or `admin`."""
     party = Party(escrow_id(escrow), WalletRole(role))
     require(asked.caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
 

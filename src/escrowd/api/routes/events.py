@@ -42,9 +42,9 @@ async def get_log(
     parts: Parts,
     *,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="The sequence that is known.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Entries of a page.")] = 100,
 ) -> Response:
-    """Show the history of an escrow, inner events included. Each entry has the hash of the one before."""
+    """Show the history of an escrow, inner events included, each with the hash of the one before. For who sees it."""
     id_ = escrow_id(escrow)
     async with parts.store.reading() as tx:
         await parts.desk.see(tx, caller, id_)
@@ -59,11 +59,14 @@ async def list_events(
     parts: Parts,
     *,
     after: Annotated[int, Query(ge=0, le=LARGEST_CURSOR, description="The cursor that is known.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Entries of a page.")] = 100,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for one.")] = 0,
     type_: Annotated[list[PublicEvent] | Absent, Query(alias="type", description="Of these types only.")] = None,
 ) -> Response:
-    """Show what happened to all escrows, in order. Go on with ``next``: no event is ever put before it."""
+    """Show what happened to all escrows, in order. Go on with `next`: no event is ever put before it.
+
+    For keys with `escrows:read` or `admin`.
+    """
     require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
     look = partial(_feed, parts, after, limit + 1, _types(type_))
     if wait:
@@ -84,13 +87,16 @@ async def stream_events(
     caller: CallerOf,
     parts: Parts,
     *,
-    after: Annotated[int, Query(ge=0, le=LARGEST_CURSOR)] = 0,
+    after: Annotated[int, Query(ge=0, le=LARGEST_CURSOR, description="The cursor that is known.")] = 0,
     type_: Annotated[list[PublicEvent] | Absent, Query(alias="type", description="Of these types only.")] = None,
     last_event_id: Annotated[
         EventId | Absent, Header(alias="Last-Event-ID", description="Of the last one seen.")
     ] = None,
 ) -> Response:
-    """Stream what happens to all escrows, as server-sent events. Begin again with the id of the last one."""
+    """Stream what happens to all escrows, as server-sent events. Begin again with the id of the last one.
+
+    For keys with `escrows:read` or `admin`.
+    """
     require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
     begin = int(last_event_id) if last_event_id else after
     stream = _stream(parts, begin, _types(type_))
