@@ -155,8 +155,9 @@ def _draw(most: int, number: int, shoot: Callable[..., None], *strategies: Any) 
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    run: Any = seed(number)(quiet(given(*strategies)(shoot)))
-    run()
+    # The types of Hypothesis do not say that what they decorate stays a function.
+    drawn: Any = given(*strategies)
+    seed(number)(quiet(drawn(shoot)))()
 
 
 def _operations(shooting: Shooting) -> list[Any]:
