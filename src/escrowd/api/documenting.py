@@ -17,8 +17,9 @@ from escrowd.wire.values import Request
 DESCRIPTION: Final = """
 2-of-3 multisig escrow for Monero. Amounts are whole piconero (10^-12 XMR), as decimal strings. Times are UTC.
 
-Send a key, or the token of a party, with `Authorization: Bearer …`. Every `POST` that changes
-something takes an `Idempotency-Key`: the same key and body give the stored answer. Errors are problem documents (RFC 9457) with a stable `code`.
+Send a key, or the token of a party, with `Authorization: Bearer …`. Every `POST` that changes something takes an
+`Idempotency-Key`: the same key and body give the stored answer. Errors are problem documents (RFC 9457) with a stable
+`code`.
 """
 
 

@@ -56,8 +56,7 @@ log. `retry` tells what making the same request again would mean:
 | `unknown` | it may have happened: make the same request again with the same `Idempotency-Key`, and it is done once |
 
 With `not_allowed_now` come the `allowed_actions`; with `invalid_request` the `errors`, one for each wrong field. A 429
-and a 503 that will pass have `Retry-After`, in seconds.
-"""
+and a 503 that will pass have `Retry-After`, in seconds."""
 
 
 def _by_tag(document: Part) -> dict[str, list[tuple[str, str, Part]]]:
