@@ -56,7 +56,12 @@ def _declared(status: int) -> dict[str, Any]:
 
 
 def _completed(written: dict[str, Any], routes: Iterable[APIRoute]) -> dict[str, Any]:
-    bodies = {route.path: model for route in routes if (model := _body_model(route)) is not None}
+    bodies = {
+        (route.path, method.lower()): model
+        for route in routes
+        if (model := _body_model(route)) is not None
+        for method in route.methods or ()
+    }
     models = [(each, "validation") for each in (Problem, *dict.fromkeys(bodies.values()))]
     _, schemas = models_json_schema(cast("Any", models), ref_template="#/components/schemas/{model}")
     components = written.setdefault("components", {})
@@ -64,8 +69,8 @@ def _completed(written: dict[str, Any], routes: Iterable[APIRoute]) -> dict[str,
     components["headers"] = _HEADERS
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     written["security"] = [{"bearer": []}]
-    for path, model in bodies.items():
-        written["paths"][path]["post"]["requestBody"] = _request_body(model)
+    for (path, method), model in bodies.items():
+        written["paths"][path][method]["requestBody"] = _request_body(model)
     for name in _FORMS_OF_FASTAPI:
         components["schemas"].pop(name, None)
     for item in cast("Mapping[str, Mapping[str, Any]]", written["paths"]).values():
