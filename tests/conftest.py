@@ -12,7 +12,15 @@ pytest_plugins = ["escrowd.testing.fixtures", "tests.wallet_fixtures"]
 asyncio.set_event_loop(None)
 
 # The log of a failed test is for people: what happened, without each of a thousand calls.
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+# The usual tracebacks for people show all variables, which takes a minute for one through a whole application.
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S.%f"),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ],
+)
 
 
 @pytest.fixture(autouse=True)

@@ -3,16 +3,17 @@
 from collections.abc import Iterable
 from typing import Final
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from escrowd import __version__
+from escrowd.api.asking import nothing_unknown
 from escrowd.api.documenting import DESCRIPTION, document
 from escrowd.api.errors import InvalidRequest, MethodNotAllowed, NoSuchPath
-from escrowd.api.frame import Frame
+from escrowd.api.frame import Frame, note_failure
 from escrowd.api.http_metrics import HttpMetrics, StateMetrics
 from escrowd.api.parts import ApiParts
 from escrowd.api.problems import problem_response
@@ -20,6 +21,7 @@ from escrowd.api.routes import actions, escrows, events, health, messages, sessi
 from escrowd.domain.errors import EscrowdError
 from escrowd.wire.problems import FieldProblem
 
+#: For who has a key or a token.
 ROUTERS: Final = (
     escrows.router,
     actions.router,
@@ -27,25 +29,14 @@ ROUTERS: Final = (
     webhooks.router,
     messages.router,
     sessions.router,
-    health.router,
 )
 
 
 def build_app(parts: ApiParts, further: Iterable[APIRouter] = ()) -> FastAPI:
-    """Put the application together, with ``further`` routes. Its documents need no other host."""
-    app = FastAPIOffline(
-        title="escrowd",
-        version=__version__,
-        description=DESCRIPTION,
-        redoc_url=None,
-        static_url="/docs/static",
-        # A slash too many is another path, and no redirect that would lose a body.
-        redirect_slashes=False,
-    )
+    """Put the application together, with ``further`` routes."""
+    app = app_of_routes(further)
     app.state.parts = parts
     app.state.state_metrics = StateMetrics(parts.metrics)
-    for router in (*ROUTERS, *further):
-        app.include_router(router)
     app.add_middleware(
         Frame,
         rates=parts.rates,
@@ -56,6 +47,26 @@ def build_app(parts: ApiParts, further: Iterable[APIRouter] = ()) -> FastAPI:
     app.add_exception_handler(EscrowdError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
+    return app
+
+
+def app_of_routes(further: Iterable[APIRouter] = ()) -> FastAPI:
+    """Return an application with all routes and nothing behind them: what there is to document.
+
+    Its documents need no other host.
+    """
+    app = FastAPIOffline(
+        title="escrowd",
+        version=__version__,
+        description=DESCRIPTION,
+        redoc_url=None,
+        static_url="/docs/static",
+        # A slash too many is another path, and no redirect that would lose a body.
+        redirect_slashes=False,
+    )
+    for router in (*ROUTERS, *further):
+        app.include_router(router, dependencies=[Depends(nothing_unknown)])
+    app.include_router(health.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign] # the documented way to another document
     return app
 
@@ -63,9 +74,10 @@ def build_app(parts: ApiParts, further: Iterable[APIRouter] = ()) -> FastAPI:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _on_error(_request: Request, error: Exception) -> Response:
+async def _on_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, EscrowdError):
         raise error
+    note_failure(error, request.url.path)
     return problem_response(error)
 
 

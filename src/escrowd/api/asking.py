@@ -14,12 +14,16 @@ from escrowd.domain.secret import Secret
 from escrowd.service.front.answering import Asked
 from escrowd.service.front.errors import NotAuthenticated
 from escrowd.wire.problems import FieldProblem
+from escrowd.wire.values import Absent
 from escrowd.wire.values import Request as WireRequest
 
 BodyT = TypeVar("BodyT", bound=WireRequest)
 
 #: Under this name a route tells which model its body has, for the OpenAPI document.
 BODY_MODEL: Final = "body_model"
+
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 
 async def authenticated(request: Request, parts: Parts) -> Caller:
@@ -35,13 +39,38 @@ async def authenticated(request: Request, parts: Parts) -> Caller:
 async def asked(
     request: Request,
     caller: Annotated[Caller, Depends(authenticated)],
-    idempotency_key: Annotated[str | None, Header(description="Same key, same thing: it is done once.")] = None,
+    idempotency_key: Annotated[
+        str | Absent,
+        Header(
+            alias=IDEMPOTENCY_KEY,
+            description="Same key, same thing: it is done once, and answered the same each time. 1 to 255 printable "
+            "characters of ASCII, no spaces; a UUID is a good one.",
+            json_schema_extra={"pattern": r"^[\x21-\x7e]{1,255}$"},
+        ),
+    ] = None,
 ) -> Asked:
     """Read what makes a request this one and no other."""
     digest = hashlib.sha256()
     for part in (request.method.encode(), request.url.path.encode(), await request.body()):
         digest.update(len(part).to_bytes(8, "big") + part)
     return Asked(caller, digest.hexdigest(), idempotency_key)
+
+
+async def nothing_unknown(request: Request, _caller: Annotated[Caller, Depends(authenticated)]) -> None:
+    """Refuse parameters that the document does not name: a misspelt one must not be left out in silence.
+
+    Raises:
+        InvalidRequest: there is one.
+
+    """
+    if not request.query_params:
+        return
+    operation = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    known = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+    message = f"there is no such parameter; there are {', '.join(known) or 'none'}"
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        raise InvalidRequest([FieldProblem(field=f"query.{each[:40]}", message=message) for each in unknown])
 
 
 def body_of(model: type[BodyT]) -> Callable[[Request], Coroutine[Any, Any, BodyT]]:

@@ -5,10 +5,11 @@ from typing import Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
-from escrowd.api.asking import BODY_MODEL
+from escrowd.api.answers import REPLAYED
+from escrowd.api.asking import BODY_MODEL, IDEMPOTENCY_KEY
 from escrowd.api.problems import MEDIA_TYPE, all_kinds
 from escrowd.wire.problems import Problem
 from escrowd.wire.values import Request
@@ -16,8 +17,9 @@ from escrowd.wire.values import Request
 DESCRIPTION: Final = """
 2-of-3 multisig escrow for Monero. Amounts are whole piconero (10^-12 XMR), as decimal strings. Times are UTC.
 
-Send a key, or the token of a party, with `Authorization: Bearer …`. Every `POST` takes an `Idempotency-Key`: the same
-key and body give the stored answer. Errors are problem documents (RFC 9457) with a stable `code`.
+Send a key, or the token of a party, with `Authorization: Bearer …`. Every `POST` that changes something takes an
+`Idempotency-Key`: the same key and body give the stored answer. Errors are problem documents (RFC 9457) with a stable
+`code`.
 """
 
 
@@ -36,13 +38,15 @@ def document(app: FastAPI) -> dict[str, Any]:
         written = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
-        app.openapi_schema = _completed(written, [each for each in app.routes if isinstance(each, APIRoute)])
+        # The routes of an included router stand behind it, and not among those of the application.
+        every = (each.original_route for each in iter_route_contexts(app.routes))
+        app.openapi_schema = _completed(written, [each for each in every if isinstance(each, APIRoute)])
     return app.openapi_schema
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_OF_ALL: Final = (401, 403, 422, 429, 503)
+_OF_ALL: Final = (401, 403, 422, 429, 500, 503)
 _SCHEMA_OF_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -52,21 +56,71 @@ def _declared(status: int) -> dict[str, Any]:
 
 
 def _completed(written: dict[str, Any], routes: Iterable[APIRoute]) -> dict[str, Any]:
-    bodies = {route: model for route in routes if (model := _body_model(route)) is not None}
+    bodies = {
+        (route.path, method.lower()): model
+        for route in routes
+        if (model := _body_model(route)) is not None
+        for method in route.methods or ()
+    }
     models = [(each, "validation") for each in (Problem, *dict.fromkeys(bodies.values()))]
     _, schemas = models_json_schema(cast("Any", models), ref_template="#/components/schemas/{model}")
     components = written.setdefault("components", {})
     components["schemas"] = components.get("schemas", {}) | schemas["$defs"]
+    components["headers"] = _HEADERS
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     written["security"] = [{"bearer": []}]
-    for route, model in bodies.items():
-        for method in route.methods or ():
-            operation = written["paths"][route.path][method.lower()]
-            operation["requestBody"] = {
-                "required": bool(_has_required(model)),
-                "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}},
-            }
-    return _without_defaults_of_fastapi(written)
+    for (path, method), model in bodies.items():
+        written["paths"][path][method]["requestBody"] = _request_body(model)
+    for name in _FORMS_OF_FASTAPI:
+        components["schemas"].pop(name, None)
+    for item in cast("Mapping[str, Mapping[str, Any]]", written["paths"]).values():
+        for operation in item.values():
+            _complete(operation)
+    return written
+
+
+def _request_body(model: type[Request]) -> dict[str, Any]:
+    return {
+        "required": _has_required(model),
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}},
+    }
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    """Put problem documents where FastAPI would answer in a form of its own, and name the headers of each answer."""
+    responses = operation["responses"]
+    if _FORMS_OF_FASTAPI[0] in str(responses.get("422", "")):
+        responses["422"] = _declared(422)
+    is_done_once = any(each["name"] == IDEMPOTENCY_KEY for each in operation.get("parameters", ()))
+    for status, response in responses.items():
+        if response["description"] == _SAID_BY_FASTAPI:
+            response["description"] = "What was asked for." if "content" in response else "It was done."
+        names = ["X-Request-Id", *_HEADERS_OF_STATUS.get(status, ())]
+        if is_done_once and status.startswith("2"):
+            names.append(REPLAYED)
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+_SAID_BY_FASTAPI: Final = "Successful Response"
+#: What FastAPI would call the form of its own validation errors.
+_FORMS_OF_FASTAPI: Final = ("HTTPValidationError", "ValidationError")
+_HEADERS: Final[dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "The id of the request, to be found in the log. One that the request brings is kept.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    REPLAYED: {
+        "description": "There, and `true`, where the request was done before and this is the answer that it got then.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Retry-After": {
+        "description": "Seconds after which the same request may be made again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"description": "How to say who calls.", "required": True, "schema": {"type": "string"}},
+}
+_HEADERS_OF_STATUS: Final = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 
 
 def _body_model(route: APIRoute) -> type[Request] | None:
@@ -76,15 +130,3 @@ def _body_model(route: APIRoute) -> type[Request] | None:
 
 def _has_required(model: type[Request]) -> bool:
     return any(field.is_required() for field in model.model_fields.values())
-
-
-def _without_defaults_of_fastapi(written: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the form of validation errors that FastAPI would answer with: ours are problem documents."""
-    for name in ("HTTPValidationError", "ValidationError"):
-        written["components"]["schemas"].pop(name, None)
-    for path in cast("Mapping[str, Mapping[str, Any]]", written["paths"]).values():
-        for operation in path.values():
-            answer = operation.get("responses", {}).get("422", {})
-            if "application/json" in answer.get("content", {}):
-                operation["responses"]["422"] = _declared(422)
-    return written

@@ -14,10 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from escrowd.api.errors import BodyTooLarge, InternalError, TooManyRequests
 from escrowd.api.http_metrics import HttpMetrics
-from escrowd.api.problems import problem_response
+from escrowd.api.problems import kind_of, problem_response
 from escrowd.api.rates import Rates
 from escrowd.domain.cause import caused_by, present_cause
-from escrowd.domain.errors import EscrowdError, Fault
+from escrowd.domain.errors import EscrowdError
 from escrowd.service.observing import Done, Observer
 
 log = structlog.get_logger()
@@ -52,6 +52,7 @@ class Frame:
             self._admit(scope)
             await self._app(scope, _bounded(receive, self._most), sender)
         except EscrowdError as error:
+            note_failure(error, scope["path"])
             await sender.answer(error, scope, receive)
         except Exception as error:
             log.error("request.broke", method=scope["method"], path=scope["path"], exc_info=error)
@@ -86,8 +87,15 @@ class Frame:
             )
 
 
+def note_failure(error: EscrowdError, path: str) -> None:
+    """Write into the log what callers are not told."""
+    if kind_of(error).status >= _SERVER_ERROR:
+        log.warning("request.failed", path=path, error=f"{type(error).__name__}: {error}")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
+_SERVER_ERROR: Final = 500
 _FORM_OF_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -109,8 +117,6 @@ class _Sender:
         if self.status:
             # The answer has begun and cannot be made another one: that it breaks off is all that can be told.
             return
-        if error.fault is not Fault.CALLER:
-            log.warning("request.failed", path=scope["path"], error=f"{type(error).__name__}: {error}")
         await problem_response(error)(scope, receive, self)
 
 

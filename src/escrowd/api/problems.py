@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from escrowd.api.errors import (
     BodyTooLarge,
-    InternalError,
     InvalidRequest,
     MalformedBody,
     MethodNotAllowed,
@@ -53,6 +52,7 @@ class Kind:
     title: str
 
 
+_OVERLOADED: Final = Kind(503, "overloaded", "There is too much to do at the moment")
 #: The first class in the ancestry of an error that stands here says what kind of problem it is.
 KINDS: Final[dict[type[EscrowdError], Kind]] = {
     MalformedBody: Kind(400, "malformed_json", "The body is not JSON"),
@@ -86,16 +86,19 @@ KINDS: Final[dict[type[EscrowdError], Kind]] = {
     InvalidInput: Kind(422, "invalid_input", "A value is wrong"),
     CustodyNotOffered: Kind(422, "custody_not_offered", "This kind of custody is not offered"),
     TooManyRequests: Kind(429, "too_many_requests", "Too many requests"),
-    Overloaded: Kind(503, "overloaded", "Too many are waiting"),
+    Overloaded: _OVERLOADED,
 }
+_INTERNAL: Final = Kind(500, "internal_error", "Something went wrong in escrowd")
 #: What an error is that does not stand above, by whose fault it is.
 _OTHERS: Final = {
-    Fault.CALLER: Kind(422, "invalid_input", "The request is wrong"),
+    # Who called wrongly was escrowd itself, on the way to something else: what callers of the API can do stands above.
+    Fault.CALLER: _INTERNAL,
     Fault.OPERATOR: Kind(503, "not_available", "The service needs its operator"),
     Fault.MONERO: Kind(503, "monero_not_available", "The Monero daemon or a wallet did not answer"),
-    Fault.LOAD: Kind(503, "overloaded", "There is too much to do"),
-    Fault.ESCROWD: Kind(500, "internal_error", "Something went wrong in escrowd"),
+    Fault.LOAD: _OVERLOADED,
+    Fault.ESCROWD: _INTERNAL,
 }
+_SEE_LOG: Final = "the log of the service tells more under the id of this request"
 #: Seconds after which a service that was not available may be asked again.
 RETRY_AFTER: Final = 5
 MEDIA_TYPE: Final = "application/problem+json"
@@ -110,15 +113,14 @@ def kind_of(error: EscrowdError) -> Kind:
 
 
 def problem_response(error: EscrowdError) -> Response:
-    """Answer an error. Of what is not the caller's fault nothing is told but its kind: the log has the rest."""
+    """Answer an error. Of what goes wrong behind the API nothing is told but its kind: the log has the rest."""
     kind = kind_of(error)
-    is_ours = error.fault in (Fault.OPERATOR, Fault.ESCROWD)
     problem = Problem(
         type=TYPE_PREFIX + kind.code,
         title=kind.title,
         status=kind.status,
         code=kind.code,
-        detail=str(InternalError()) if is_ours else str(error),
+        detail=str(error) if kind.status < _INTERNAL.status or kind is _OVERLOADED else f"{kind.title}; {_SEE_LOG}",
         instance=present_cause() or None,
         retry=str(error.retry),
         allowed_actions=error.allowed if isinstance(error, IllegalMove) else None,

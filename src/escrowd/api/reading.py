@@ -1,11 +1,13 @@
 """From the wire to the domain: the terms of an escrow, filters, cursors."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import fields
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from fastapi import Path
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from escrowd.api.errors import InvalidRequest
 from escrowd.api.parts import ApiSettings
@@ -18,6 +20,7 @@ from escrowd.domain.parties import WalletRole
 from escrowd.wire.escrows import NewDeadlines, NewEscrow
 from escrowd.wire.escrows import Status as StatusName
 from escrowd.wire.problems import FieldProblem
+from escrowd.wire.values import ESCROW_ID_PATTERN, Absent
 
 
 def terms_of(new: NewEscrow, settings: ApiSettings) -> Terms:
@@ -51,17 +54,38 @@ def escrow_id(text: str) -> EscrowId:
         raise NoSuchEscrow(f"there is no escrow {text[:40]!r}: {error}") from None
 
 
+#: An escrow in a path. Its form is told and not checked: what has another one is simply not there, and answered so.
+EscrowPath = Annotated[
+    str,
+    Path(
+        description="Id of the escrow.",
+        json_schema_extra={"pattern": ESCROW_ID_PATTERN, "examples": ["esc_01jd3v9k8z6x5w4t2r1q0p9n8m"]},
+    ),
+]
+
+
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and not _TIME.match(value):
+        raise ValueError("a time is written as RFC 3339 says, such as 2026-01-31T12:00:00Z")
+    return value
+
+
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+#: A time in a query. Pydantic alone would take numbers, too, and guess whether they are seconds.
+TimeText = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
+
 class EscrowQuery(BaseModel):
     """What a list of escrows is asked for with."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[str | None, Field(max_length=200, description="'next' of the page before.")] = None
+    limit: Annotated[int, Field(ge=1, le=100, description="Escrows of a page.")] = 20
+    cursor: Annotated[str | Absent, Field(max_length=200, description="'next' of the page before.")] = None
     status: Annotated[list[StatusName], Field(description="Any of these.", default_factory=list, max_length=20)]
-    reference: Annotated[str | None, Field(max_length=200)] = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    reference: Annotated[str | Absent, Field(max_length=200, description="Just this one.")] = None
+    created_after: Annotated[TimeText | Absent, Field(description="Made then or later.")] = None
+    created_before: Annotated[TimeText | Absent, Field(description="Made earlier.")] = None
 
 
 def filter_of(query: EscrowQuery) -> EscrowFilter:

@@ -1,6 +1,7 @@
 """Where logs go, and in which form."""
 
 import sys
+from typing import Final
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -18,14 +19,22 @@ def configure_logging(*, level: int, as_json: bool) -> None:
             _add_cause,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer()
-            if as_json
-            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            *(_FOR_PROGRAMS if as_json else [_for_people()]),
         ],
     )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+#: Without this, JSON has no traceback.
+_FOR_PROGRAMS: Final = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
+
+
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    # The usual tracebacks for people show the values of variables, and keys and tokens are among those.
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
 
 
 def _add_cause(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

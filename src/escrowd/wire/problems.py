@@ -16,7 +16,7 @@ class FieldProblem(Answer):
 class Problem(Answer):
     """A problem document, ``application/problem+json``."""
 
-    #: A link to the page that explains the code.
+    #: The code as a URI. The reference of problems explains each.
     type: str = "about:blank"
     title: str
     status: int

@@ -2,10 +2,13 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
+#: The type of a parameter that was left out: in a query there is no ``null``.
+Absent: TypeAlias = SkipJsonSchema[None]
 #: The largest amount that Monero can express.
 MAX_PICONERO: Final = 2**64 - 1
 _PICONERO: Final = re.compile("0|[1-9][0-9]{0,19}")
@@ -74,7 +77,8 @@ def timestamp(milliseconds: int) -> datetime:
 
 
 #: An id of 26 characters with a prefix, as the API makes them.
-EscrowIdText = Annotated[str, Field(pattern="^esc_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+ESCROW_ID_PATTERN: Final = "^esc_[0-7][0-9a-hjkmnp-tv-z]{25}$"
+EscrowIdText = Annotated[str, Field(pattern=ESCROW_ID_PATTERN)]
 WebhookIdText = Annotated[str, Field(pattern="^whk_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
 #: A text of the caller's own: no control characters but line breaks and tabs, which no program shows well.
 _NO_CONTROLS: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"

@@ -10,7 +10,7 @@ from escrowd.api.answers import respond, said
 from escrowd.api.asking import AskedOf, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import ApiParts, Parts
-from escrowd.api.reading import escrow_id
+from escrowd.api.reading import EscrowPath, escrow_id
 from escrowd.api.showing import escrow_shown
 from escrowd.domain.escrow.events import (
     Cancelled,
@@ -24,6 +24,9 @@ from escrowd.domain.escrow.events import (
     SplitAccepted,
     SplitProposed,
 )
+from escrowd.domain.escrow.machine import ACTIONS
+from escrowd.domain.escrow.status import Who
+from escrowd.domain.escrow.table import TABLE
 from escrowd.service.front.answering import Answer, Asked
 from escrowd.service.front.ports import FrontTransaction
 from escrowd.wire import escrows as wire
@@ -32,18 +35,24 @@ router = APIRouter(prefix="/v1/escrows/{escrow}", tags=["actions"])
 
 #: Actions about which nothing more is to be said, and what they do.
 PLAIN: Final[dict[str, tuple[Event, str]]] = {
-    "deliver": (Delivered(), "Say that the goods were delivered. The vendor's word; the inspection period begins."),
-    "release": (Released(), "Pay the deposit out to the vendor. The buyer's word."),
-    "refund": (Refunded(), "Pay the deposit back to the buyer. The vendor's word."),
+    "deliver": (Delivered(), "Say that the goods were delivered. The inspection period begins."),
+    "release": (Released(), "Pay the deposit out to the vendor."),
+    "refund": (Refunded(), "Pay the deposit back to the buyer."),
     "cancel": (Cancelled(), "Call the escrow off. Only while no payment was seen."),
-    "resume": (Resumed(), "Go on with an escrow that was held. The operator's word."),
+    "resume": (Resumed(), "Go on with an escrow that was held."),
 }
 #: Actions that divide the deposit.
 DIVIDING: Final[dict[str, tuple[Callable[[int], Event], str]]] = {
-    "rule": (Ruled, "Decide a dispute. The arbiter's word."),
+    "rule": (Ruled, "Decide a dispute."),
     "propose-split": (SplitProposed, "Offer the other party to divide the deposit."),
     "accept-split": (SplitAccepted, "Take the other party's offer, naming its share."),
 }
+
+
+def who_may(action: str) -> str:
+    """Say in words who may ever take an action, as the state table has it."""
+    senders = {who for row in TABLE if row.sends is ACTIONS[action] for who in row.who}
+    return ", ".join(words for who, words in _IN_WORDS.items() if who in senders)
 
 
 async def carry_out(parts: ApiParts, asked: Asked, escrow: str, event: Event) -> Response:
@@ -58,22 +67,27 @@ async def carry_out(parts: ApiParts, asked: Asked, escrow: str, event: Event) ->
     return respond(await parts.answering.once(asked, act))
 
 
-@router.post("/dispute", response_model=wire.Escrow, operation_id="dispute", responses=problems(404, 409, changes=True))
-async def dispute(
-    escrow: str, asked: AskedOf, body: Annotated[wire.Dispute, Depends(body_of(wire.Dispute))], parts: Parts
-) -> Response:
-    """Ask the arbiter to decide. A word of buyer or vendor."""
-    return await carry_out(parts, asked, escrow, Disputed(body.reason))
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 
+_IN_WORDS: Final = {
+    Who.BUYER: "the buyer",
+    Who.VENDOR: "the vendor",
+    Who.ARBITER: "the arbiter or a key with `arbiter`",
+    Who.INTEGRATOR: "a key with `escrows:write`",
+    Who.OPERATOR: "a key with `admin`",
+}
 _Route = Callable[..., Coroutine[Any, Any, Response]]
+
+
+async def _dispute(
+    escrow: EscrowPath, asked: AskedOf, body: Annotated[wire.Dispute, Depends(body_of(wire.Dispute))], parts: Parts
+) -> Response:
+    return await carry_out(parts, asked, escrow, Disputed(body.reason))
 
 
 def _plain(event: Event) -> _Route:
     async def route(
-        escrow: str, asked: AskedOf, _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))], parts: Parts
+        escrow: EscrowPath, asked: AskedOf, _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))], parts: Parts
     ) -> Response:
         return await carry_out(parts, asked, escrow, event)
 
@@ -82,7 +96,7 @@ def _plain(event: Event) -> _Route:
 
 def _dividing(event: Callable[[int], Event]) -> _Route:
     async def route(
-        escrow: str, asked: AskedOf, body: Annotated[wire.Share, Depends(body_of(wire.Share))], parts: Parts
+        escrow: EscrowPath, asked: AskedOf, body: Annotated[wire.Share, Depends(body_of(wire.Share))], parts: Parts
     ) -> Response:
         return await carry_out(parts, asked, escrow, event(body.vendor_share))
 
@@ -97,11 +111,12 @@ def _add(name: str, route: _Route, meaning: str) -> None:
         response_model=wire.Escrow,
         operation_id=name.replace("-", "_"),
         summary=name.replace("-", " ").capitalize(),
-        description=meaning,
+        description=f"{meaning} For {who_may(name)}.",
         responses=problems(404, 409, changes=True),
     )
 
 
+_add("dispute", _dispute, "Ask the arbiter to decide.")
 for _name, (_event, _meaning) in PLAIN.items():
     _add(_name, _plain(_event), _meaning)
 for _name, (_makes, _meaning) in DIVIDING.items():

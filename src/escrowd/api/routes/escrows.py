@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from escrowd.api.answers import first_links, json_response, links_of, respond, said, shown_to
 from escrowd.api.asking import AskedOf, CallerOf, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
-from escrowd.api.reading import EscrowQuery, cursor_text, escrow_id, filter_of, place_of, terms_of
+from escrowd.api.reading import EscrowPath, EscrowQuery, cursor_text, escrow_id, filter_of, place_of, terms_of
 from escrowd.api.showing import created_shown, escrow_shown, link_shown, preview_shown
 from escrowd.domain.access import Party, Scope
 from escrowd.domain.parties import WalletRole
@@ -18,6 +18,7 @@ from escrowd.service.front.escrows import require
 from escrowd.service.front.ports import FrontTransaction
 from escrowd.service.front.preview import Decision, preview
 from escrowd.wire import escrows as wire
+from escrowd.wire.values import Absent
 
 router = APIRouter(prefix="/v1/escrows", tags=["escrows"])
 
@@ -37,7 +38,7 @@ async def create_escrow(
 ) -> Response:
     """Make an escrow. Where the stock holds finished wallets, its deposit address is there at once.
 
-    The answer has the links of the parties: each is a secret of its party.
+    The answer has the links of the parties: each is a secret of its party. For keys with `escrows:write`.
     """
     terms = terms_of(body, parts.settings)
 
@@ -53,7 +54,7 @@ async def create_escrow(
 
 @router.get("", response_model=wire.EscrowPage, operation_id="list_escrows", responses=problems())
 async def list_escrows(caller: CallerOf, parts: Parts, asked_for: Annotated[EscrowQuery, Query()]) -> Response:
-    """List escrows, the newest first."""
+    """List escrows, the newest first. For every key; a party sees its own one."""
     wanted, place, limit = filter_of(asked_for), place_of(asked_for.cursor), asked_for.limit
     async with parts.store.reading() as tx:
         views = await parts.desk.page(tx, caller, wanted, place, limit + 1)
@@ -69,14 +70,17 @@ async def list_escrows(caller: CallerOf, parts: Parts, asked_for: Annotated[Escr
 
 @router.get("/{escrow}", response_model=wire.Escrow, operation_id="get_escrow", responses=problems(404))
 async def get_escrow(
-    escrow: str,
+    escrow: EscrowPath,
     caller: CallerOf,
     parts: Parts,
     *,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a newer version.")] = 0,
-    after_version: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="The version that is known.")] = None,
+    after_version: Annotated[int | Absent, Query(ge=0, le=2**31 - 1, description="The version that is known.")] = None,
 ) -> Response:
-    """Show an escrow. With ``wait`` and ``after_version`` the answer comes with a newer version, or after that time."""
+    """Show an escrow. For every key, and for its parties.
+
+    With `wait` and `after_version` the answer comes as soon as there is a newer version, or after that time.
+    """
     id_ = escrow_id(escrow)
     if not wait:
         return json_response(await shown_to(parts, caller, id_))
@@ -98,9 +102,9 @@ async def get_escrow(
     responses=problems(404, 409, 503, changes=True),
 )
 async def preview_payout(
-    escrow: str, caller: CallerOf, body: Annotated[wire.Preview, Depends(body_of(wire.Preview))], parts: Parts
+    escrow: EscrowPath, caller: CallerOf, body: Annotated[wire.Preview, Depends(body_of(wire.Preview))], parts: Parts
 ) -> Response:
-    """Reckon what a decision would pay to whom, network fee included, without doing anything."""
+    """Reckon what a decision would pay to whom, network fee included, and do nothing. For who sees the escrow."""
     id_ = escrow_id(escrow)
     async with parts.store.reading() as tx:
         await parts.desk.see(tx, caller, id_)
@@ -111,8 +115,8 @@ async def preview_payout(
 
 
 @router.get("/{escrow}/links", response_model=wire.PartyLinks, operation_id="list_links", responses=problems(404))
-async def list_links(escrow: str, caller: CallerOf, parts: Parts) -> Response:
-    """Show the links of the parties. Each is a secret of its party."""
+async def list_links(escrow: EscrowPath, caller: CallerOf, parts: Parts) -> Response:
+    """Show the links of the parties, each a secret of its party. For keys with `escrows:write` or `admin`."""
     id_ = escrow_id(escrow)
     require(caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
     async with parts.store.reading() as tx:
@@ -128,13 +132,13 @@ async def list_links(escrow: str, caller: CallerOf, parts: Parts) -> Response:
     responses=problems(404, changes=True),
 )
 async def rotate_link(
-    escrow: str,
-    role: wire.Role,
+    escrow: EscrowPath,
+    role: Annotated[wire.Role, Path(description="Whose link.")],
     asked: AskedOf,
     _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))],
     parts: Parts,
 ) -> Response:
-    """Make a party's link worthless, and a new one in its place."""
+    """Make a party's link worthless, and a new one in its place. For keys with `escrows:write` or `admin`."""
     party = Party(escrow_id(escrow), WalletRole(role))
     require(asked.caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
 

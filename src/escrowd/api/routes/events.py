@@ -6,21 +6,21 @@ from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query
+from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from escrowd.api.answers import MEDIA_TYPE
 from escrowd.api.asking import CallerOf
 from escrowd.api.documenting import problems
-from escrowd.api.errors import InvalidRequest
 from escrowd.api.parts import ApiParts, Parts
-from escrowd.api.reading import escrow_id
+from escrowd.api.reading import EscrowPath, escrow_id
 from escrowd.domain.access import Scope
 from escrowd.domain.escrow.history import LogEntry
 from escrowd.domain.escrow.status import PublicEvent
 from escrowd.service.event_view import event_json
 from escrowd.service.front.escrows import require
 from escrowd.wire import events as wire
-from escrowd.wire.problems import FieldProblem
+from escrowd.wire.values import Absent
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
@@ -31,18 +31,20 @@ AT_ONCE: Final = 100
 LONGEST_WAIT: Final = 60
 #: Cursors count entries of the log.
 LARGEST_CURSOR: Final = 2**53
+#: A cursor as a stream tells it.
+EventId = Annotated[str, Field(pattern="^[0-9]{1,16}$")]
 
 
 @router.get("/escrows/{escrow}/log", response_model=wire.LogPage, operation_id="get_log", responses=problems(404))
 async def get_log(
-    escrow: str,
+    escrow: EscrowPath,
     caller: CallerOf,
     parts: Parts,
     *,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="The sequence that is known.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Entries of a page.")] = 100,
 ) -> Response:
-    """Show the history of an escrow, inner events included. Each entry has the hash of the one before."""
+    """Show the history of an escrow, inner events included, each with the hash of the one before. For who sees it."""
     id_ = escrow_id(escrow)
     async with parts.store.reading() as tx:
         await parts.desk.see(tx, caller, id_)
@@ -57,11 +59,14 @@ async def list_events(
     parts: Parts,
     *,
     after: Annotated[int, Query(ge=0, le=LARGEST_CURSOR, description="The cursor that is known.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Entries of a page.")] = 100,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for one.")] = 0,
-    type_: Annotated[list[str] | None, Query(alias="type", description="Of these types only.")] = None,
+    type_: Annotated[list[PublicEvent] | Absent, Query(alias="type", description="Of these types only.")] = None,
 ) -> Response:
-    """Show what happened to all escrows, in order. Go on with ``next``: no event is ever put before it."""
+    """Show what happened to all escrows, in order. Go on with `next`: no event is ever put before it.
+
+    For keys with `escrows:read` or `admin`.
+    """
     require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
     look = partial(_feed, parts, after, limit + 1, _types(type_))
     if wait:
@@ -82,11 +87,16 @@ async def stream_events(
     caller: CallerOf,
     parts: Parts,
     *,
-    after: Annotated[int, Query(ge=0, le=LARGEST_CURSOR)] = 0,
-    type_: Annotated[list[str] | None, Query(alias="type", description="Of these types only.")] = None,
-    last_event_id: Annotated[str | None, Header(pattern="^[0-9]{1,16}$")] = None,
+    after: Annotated[int, Query(ge=0, le=LARGEST_CURSOR, description="The cursor that is known.")] = 0,
+    type_: Annotated[list[PublicEvent] | Absent, Query(alias="type", description="Of these types only.")] = None,
+    last_event_id: Annotated[
+        EventId | Absent, Header(alias="Last-Event-ID", description="Of the last one seen.")
+    ] = None,
 ) -> Response:
-    """Stream what happens to all escrows, as server-sent events. Begin again with the id of the last one."""
+    """Stream what happens to all escrows, as server-sent events. Begin again with the id of the last one.
+
+    For keys with `escrows:read` or `admin`.
+    """
     require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
     begin = int(last_event_id) if last_event_id else after
     stream = _stream(parts, begin, _types(type_))
@@ -96,8 +106,6 @@ async def stream_events(
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-
-_PUBLIC: Final = frozenset(str(each) for each in PublicEvent)
 
 
 async def _feed(parts: ApiParts, after: int, limit: int, types: frozenset[str]) -> tuple[LogEntry, ...]:
@@ -124,13 +132,8 @@ async def _from(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
         yield each
 
 
-def _types(asked: list[str] | None) -> frozenset[str]:
-    unknown = sorted(set(asked or ()) - _PUBLIC)
-    if unknown:
-        known = ", ".join(sorted(_PUBLIC))
-        message = f"{unknown[0][:40]!r} is no type of event; there are {known}"
-        raise InvalidRequest([FieldProblem(field="query.type", message=message)])
-    return frozenset(asked or _PUBLIC)
+def _types(asked: list[PublicEvent] | None) -> frozenset[str]:
+    return frozenset(map(str, asked or PublicEvent))
 
 
 def _page(entries: tuple[LogEntry, ...], following: str, *, more: bool) -> Response:

@@ -1,14 +1,14 @@
 """Routes for machines of the operator: is it there, can it work, what does it count."""
 
-import json
-
 import structlog
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import PlainTextResponse, Response
 
+from escrowd.api.answers import MEDIA_TYPE
 from escrowd.api.parts import Parts
 from escrowd.domain.errors import EscrowdError
+from escrowd.wire import health as wire
 
 router = APIRouter(tags=["health"])
 
@@ -23,16 +23,18 @@ async def healthz() -> Response:
 
 @router.get(
     "/readyz",
+    response_model=wire.Readiness,
     operation_id="readyz",
     openapi_extra={"security": []},
-    responses={503: {"description": "Something is missing: what is false cannot be relied upon."}},
+    responses={
+        503: {"model": wire.Readiness, "description": "Something is missing: what is false cannot be relied upon."}
+    },
 )
 async def readyz(parts: Parts) -> Response:
     """Say whether the service can do its work: each condition by name."""
     conditions = dict(await parts.readiness())
-    is_ready = all(conditions.values())
-    body = json.dumps({"ready": is_ready, "conditions": conditions})
-    return Response(body, 200 if is_ready else 503, media_type="application/json")
+    told = wire.Readiness(ready=all(conditions.values()), conditions=conditions)
+    return Response(told.model_dump_json(), 200 if told.ready else 503, media_type=MEDIA_TYPE)
 
 
 @router.get("/metrics", operation_id="metrics", response_class=PlainTextResponse, openapi_extra={"security": []})
