@@ -7,13 +7,16 @@ import typer
 
 from escrowd import __version__
 from escrowd.cli.audit import audit_app
+from escrowd.cli.backup import backup, restore
 from escrowd.cli.bench import bench_app
 from escrowd.cli.decisions import escrows_app
 from escrowd.cli.demo import demo
+from escrowd.cli.doctor import doctor
 from escrowd.cli.keys import keys_app
 from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
 from escrowd.cli.sessions import sessions_app
+from escrowd.cli.verify_log import verify_log
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 
 app = typer.Typer(
@@ -25,7 +28,11 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(sandbox)
+app.command()(backup)
+app.command()(restore)
+app.command("verify-log")(verify_log)
 app.command()(demo)
+app.command()(doctor)
 app.add_typer(keys_app, name="keys")
 app.add_typer(escrows_app, name="escrows")
 app.add_typer(sessions_app, name="sessions")

@@ -5,6 +5,7 @@ silence: a setting that nobody knows is an error, wherever it stands.
 """
 
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -145,10 +146,15 @@ def load_settings(
     for origin, settings in sources:
         values |= settings
         origins |= {
-            name: _variable(name) if origin == "environment" else f"flag --{name}" if origin == "flag" else origin
+            name: variable_of(name) if origin == "environment" else f"flag --{name}" if origin == "flag" else origin
             for name in settings
         }
     return Settings(_validated(values, origins), origins, environment)
+
+
+def variable_of(name: str) -> str:
+    """Return the variable of the environment that names a setting."""
+    return PREFIX + name.replace(".", "__").upper()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -188,7 +194,7 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    known = {_variable(name): name for name, _ in _leaves(SettingsModel())}
+    known = {variable_of(name): name for name, _ in _leaves(SettingsModel())}
     for variable, text in environment.items():
         if not variable.startswith(PREFIX) or variable.startswith(NOT_SETTINGS):
             continue
@@ -196,10 +202,6 @@ def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
             raise InvalidSettings(f"{variable} is no setting; {_nearest(variable, known)}")
         # A list is written as JSON; everything else is read from its text.
         yield known[variable], _json_list(text) if text.startswith("[") else text
-
-
-def _variable(name: str) -> str:
-    return PREFIX + name.replace(".", "__").upper()
 
 
 def _json_list(text: str) -> object:
@@ -263,6 +265,8 @@ def _as_text(value: object) -> str:
 
 def _passphrase(path: Path) -> Secret:
     try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise InvalidSettings(f"the passphrase file {path} can be read by others; run: chmod 600 {path}")
         return Secret(path.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSettings(f"the passphrase file {path} cannot be read: {error}") from error
@@ -272,5 +276,9 @@ def _salt(passphrase_file: Path) -> bytes:
     """Return the salt of the passphrase, made once. It is no secret, but without it the key is lost: it lies beside."""
     path = passphrase_file.with_name(f"{passphrase_file.name}.salt")
     if not path.exists():
-        path.write_bytes(os.urandom(SALT_BYTES))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(SALT_BYTES))
+            file.flush()
+            os.fsync(descriptor)
     return path.read_bytes()

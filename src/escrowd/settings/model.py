@@ -34,8 +34,9 @@ class Group(BaseModel):
 class Daemon(Group):
     """The monerod that is asked and trusted."""
 
+    #: Where it runs. It is spoken to without encryption, and believed.
     host: str = "127.0.0.1"
-    #: ``None``: the usual port of the network.
+    #: Its unrestricted RPC port. ``None``: the usual port of the network.
     port: Port | None = None
 
 
@@ -49,21 +50,25 @@ class Monero(Group):
 class DatabaseChoice(Group):
     """Where everything is kept. It may hold a password, so it is shown masked."""
 
-    #: ``None``: an SQLite file in the data directory.
+    #: Such as ``postgresql://USER:PASSWORD@HOST/NAME``. ``None``: an SQLite file in the data directory.
     url: SecretStr | None = None
 
 
 class VaultKey(Group):
     """Where the key comes from that seals all secrets; else from the variable ``ESCROWD_VAULT_KEY``."""
 
+    #: A file of 64 hexadecimal digits that only its owner can read, outside of the data directory.
     key_file: Path | None = None
+    #: In place of it a file with a passphrase, from which the key is derived with a salt that lies beside it.
     passphrase_file: Path | None = None
 
 
 class Api(Group):
     """The HTTP API."""
 
+    #: Where it listens.
     host: str = "127.0.0.1"
+    #: 0: any that is free.
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     #: Where others reach it: what links of parties begin with. ``None``: host and port.
     public_url: str | None = None
@@ -73,7 +78,7 @@ class Api(Group):
     requests_per_minute: Annotated[int, Field(ge=1)] = 600
     #: Event streams and long polls that may be open at the same time.
     most_waiting: Annotated[int, Field(ge=1)] = 256
-    #: How long the end of the service waits for requests under way.
+    #: Seconds that the end of the service waits for requests under way.
     stop_patience: Seconds = 10.0
 
     @field_validator("public_url")
@@ -89,6 +94,7 @@ class Sessions(Group):
 
     #: ``None``: as many as the memory has room for.
     most: Annotated[int, Field(ge=1)] | None = None
+    #: Seconds after which one that nobody used is closed.
     ttl: Seconds = 2.0 * HOUR
     #: ``leave`` open wallets for the next start to adopt, or ``close`` them.
     at_exit: AtExit = AtExit.LEAVE
@@ -97,19 +103,26 @@ class Sessions(Group):
 class Stock(Group):
     """Wallets that are made ahead of need."""
 
+    #: Sets of three that wait for an escrow.
     size: Annotated[int, Field(ge=0, le=10_000)] = 6
 
 
 class EscrowDefaults(Group):
     """What holds for an escrow whose terms do not say it. Deadlines are seconds."""
 
-    #: ``None``: 20, and 10 on regtest.
+    #: Blocks until a deposit is final. ``None``: 20, and 10 on regtest.
     confirmations: Annotated[int, Field(ge=SPENDABLE_AGE, le=720)] | None = None
+    #: Where goes what was paid too much: ``return``, to the buyer; ``keep``, to whoever gets the deposit.
     overpayment: Overpayment = Overpayment.RETURN
+    #: Until the wallets are made; then the escrow is cancelled.
     keying: Annotated[int, Field(ge=60)] = HOUR
+    #: Until the deposit is there; then the escrow expires.
     funding: Annotated[int, Field(ge=60)] = DAY
+    #: Until the vendor delivers; then the buyer is refunded.
     delivery: Annotated[int, Field(ge=60)] = 14 * DAY
+    #: Until the buyer has objected; then the vendor is paid.
     inspection: Annotated[int, Field(ge=60)] = 3 * DAY
+    #: Until the arbiter rules; then they are reminded, and later the operator is told.
     ruling: Annotated[int, Field(ge=60)] = 7 * DAY
 
 
@@ -118,8 +131,9 @@ class Webhooks(Group):
 
     #: Private networks that may be sent to all the same, such as ``10.1.0.0/16``.
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    #: Seconds that a receiver may take for one delivery.
     timeout: Seconds = 15.0
-    #: An endpoint for which nothing went well for so long is switched off.
+    #: Seconds after which an endpoint for which nothing went well is switched off.
     disable_after: Seconds = 5.0 * DAY
     #: Deliveries under way at the same time.
     at_once: Annotated[int, Field(ge=1, le=256)] = 16
@@ -128,7 +142,9 @@ class Webhooks(Group):
 class Logs(Group):
     """What is told on standard error."""
 
+    #: ``debug``, ``info``, ``warning`` or ``error``.
     level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    #: Each line a JSON object; else lines for people.
     as_json: bool = True
 
 
@@ -142,6 +158,7 @@ class Tracing(Group):
 class SettingsModel(Group):
     """Everything that can be set."""
 
+    #: ``mainnet``, ``stagenet``, ``testnet`` or ``regtest``.
     network: Network = Network.MAINNET
     #: Holds the database, the wallets and what is known of running processes. Not the vault key.
     data_directory: Path = Path("/var/lib/escrowd")

@@ -23,7 +23,7 @@ import asyncpg  # type: ignore[import-untyped] # its types are in another packag
 from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -44,16 +44,17 @@ NOW: Final = {
 class Database:
     """An open database. Enter it with ``async with``.
 
+    With ``read_only`` nothing of it changes, on SQLite not even a file beside it: a missing one is not made.
     On SQLite a transaction waits up to ``busy_timeout`` seconds for a lock that another process has.
     """
 
-    def __init__(self, url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
-        self.url: URL = make_url(url)
+    def __init__(self, url: str, *, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        self.url: URL = _url(url)
+        self._read_only = read_only
         self._busy_timeout = busy_timeout
         if self.dialect not in NOW:
             raise StoreError(
-                f"escrowd keeps its data in SQLite or PostgreSQL, not in '{self.url.drivername}': "
-                "give a URL such as sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME"
+                f"escrowd keeps its data in SQLite or PostgreSQL, not in '{self.url.drivername}': {_EXAMPLES}"
             )
         self._writer = asyncio.Lock() if self.is_sqlite else None
         self._listeners: list[Callable[[str], None]] = []
@@ -70,9 +71,13 @@ class Database:
         return self.dialect == "sqlite"
 
     async def __aenter__(self) -> Self:
-        if self.is_sqlite and self.url.database:
+        if self.is_sqlite and self.url.database and not self._read_only:
             _make_private(Path(self.url.database))
-        self._engine = _engine(self.url, self.is_sqlite, self._busy_timeout)
+        self._engine = (
+            sqlite_engine(self.url, self._busy_timeout, read_only=self._read_only)
+            if self.is_sqlite
+            else _postgresql_engine(self.url, read_only=self._read_only)
+        )
         return self
 
     async def __aexit__(
@@ -195,15 +200,25 @@ def is_in_transaction() -> bool:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _IN_TRANSACTION: Final = ContextVar("in_transaction", default=False)
+_EXAMPLES: Final = "give a URL such as sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME"
 _READING_SQLITE: Final[dict[str, Any]] = {READS: True}
 #: One snapshot for all statements of the transaction.
 _READING_POSTGRESQL: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
-def _engine(url: URL, is_sqlite: bool, busy_timeout: float) -> AsyncEngine:  # noqa: FBT001 - which of the two
-    if is_sqlite:
-        return sqlite_engine(url, busy_timeout)
-    return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
+def _url(text: str) -> URL:
+    try:
+        return make_url(text)
+    except ArgumentError:
+        # Without the text: it may hold a password.
+        raise StoreError(f"the address of the database is no URL: {_EXAMPLES}") from None
+
+
+def _postgresql_engine(url: URL, *, read_only: bool) -> AsyncEngine:
+    options = {"server_settings": {"default_transaction_read_only": "on"}} if read_only else {}
+    return create_async_engine(
+        url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10, connect_args=options
+    )
 
 
 def _make_private(path: Path) -> None:

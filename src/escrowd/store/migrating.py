@@ -3,6 +3,7 @@
 Whoever imports this has all tables in the one ``metadata``, those of every file.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +28,14 @@ async def migrate(database: Database) -> None:
 
     """
     async with database.transaction() as session:
-        if not database.is_sqlite:
-            await session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-        await session.connection.run_sync(_upgrade)
+        await bring_to(session, head_revision())
+
+
+async def bring_to(session: Session, revision: str) -> None:
+    """Bring the tables up to a revision within a transaction: others see all of it or nothing. Raises as above."""
+    if session.dialect != "sqlite":
+        await session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+    await session.connection.run_sync(partial(_upgrade, revision))
 
 
 async def revision_of(session: Session) -> str | None:
@@ -39,7 +45,12 @@ async def revision_of(session: Session) -> str | None:
 
 def head_revision() -> str:
     """Return the revision of this program's tables."""
-    return ScriptDirectory.from_config(migrations()).get_current_head() or ""
+    return _script().get_current_head() or ""
+
+
+def known_revisions() -> frozenset[str]:
+    """Return all revisions that this program can bring up to its own."""
+    return frozenset(each.revision for each in _script().walk_revisions())
 
 
 def migrations() -> Config:
@@ -55,18 +66,21 @@ def migrations() -> Config:
 _MIGRATION_LOCK: Final = 0x6D696772
 
 
+def _script() -> ScriptDirectory:
+    return ScriptDirectory.from_config(migrations())
+
+
 def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(revision: str, connection: Connection) -> None:
     config = migrations()
-    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
     present = _revision(connection)
-    if present is not None and present not in known:
+    if present is not None and present not in known_revisions():
         raise WrongSchema(
             f"the database is at revision {present}, which this version of escrowd does not know: "
             "it was used by a newer one; run that, or restore a backup from before"
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -4,6 +4,7 @@ Each connection of aiosqlite has a thread, and every call waits for it. SQLAlche
 of them does everything here.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -20,10 +21,14 @@ from typing_extensions import override
 READS: Final = "escrowd_reads"
 
 
-def sqlite_engine(url: URL, busy_timeout: float) -> AsyncEngine:
-    """Make an engine whose transactions wait so many seconds for a lock that another process has."""
-    engine = create_async_engine(url, async_creator=partial(_connect, Path(url.database or ""), busy_timeout))
-    event.listen(engine.sync_engine, "connect", _prepare)
+def sqlite_engine(url: URL, busy_timeout: float, *, read_only: bool = False) -> AsyncEngine:
+    """Make an engine whose transactions wait so many seconds for a lock that another process has.
+
+    With ``read_only`` its connections change neither the database nor a file beside it.
+    """
+    place = partial(_place_to_read, Path(url.database or "")) if read_only else partial(_place, url.database or "")
+    engine = create_async_engine(url, async_creator=partial(_connect, place, busy_timeout))
+    event.listen(engine.sync_engine, "connect", _prepare_to_read if read_only else _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
@@ -31,11 +36,22 @@ def sqlite_engine(url: URL, busy_timeout: float) -> AsyncEngine:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _connect(path: Path, busy_timeout: float) -> aiosqlite.Connection:
+def _place(path: str) -> str:
+    return Path(path).absolute().as_uri()
+
+
+def _place_to_read(path: Path) -> str:
+    """Return where to read a database. Where it has no journal nobody has it open, and SQLite would make one."""
+    is_open = path.with_name(f"{path.name}-wal").exists()
+    return f"{_place(str(path))}?{'mode=ro' if is_open else 'mode=ro&immutable=1'}"
+
+
+async def _connect(place: Callable[[], str], busy_timeout: float) -> aiosqlite.Connection:
     # Without a level of isolation: the driver would begin transactions by itself, and later than we want.
     connect = partial(
         sqlite3.connect,
-        path,
+        place(),
+        uri=True,
         timeout=busy_timeout,
         isolation_level=None,
         check_same_thread=False,
@@ -49,6 +65,13 @@ async def _connect(path: Path, busy_timeout: float) -> aiosqlite.Connection:
 def _prepare(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare_to_read(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("query_only=ON", "trusted_schema=OFF"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -111,7 +134,12 @@ class _Cursor:
 
     async def _visit(self, act: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> None:
         visit: Any = self._connection._execute  # noqa: SLF001 - how aiosqlite's own cursors do it
-        await visit(partial(self._run, act))
+        try:
+            await visit(partial(self._run, act))
+        except asyncio.CancelledError:
+            # The connection is closed next, and would wait for the end of a statement that nobody waits for.
+            await self._connection.interrupt()
+            raise
 
     def _run(self, act: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> None:
         cursor = act(self._connection._conn)  # noqa: SLF001 - the thread's own

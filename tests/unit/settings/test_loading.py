@@ -83,10 +83,20 @@ def test_vault_differs_between_starts(tmp_path: Path) -> None:
     """The same key file opens what it sealed, and so does the same passphrase."""
     make_key_file(tmp_path / "key")
     (tmp_path / "passphrase").write_text("a long enough passphrase\n")
+    (tmp_path / "passphrase").chmod(0o600)
     for name, path in (("key_file", "key"), ("passphrase_file", "passphrase")):
         file = written(tmp_path, f'data_directory = "{tmp_path / "data"}"\n[vault]\n{name} = "{tmp_path / path}"\n')
         sealed = load_settings(file, environment={}).vault().seal_bytes(b"x", "purpose")
         assert load_settings(file, environment={}).vault().unseal_bytes(sealed, "purpose") == b"x"
+
+
+def test_passphrase_that_others_can_read_opens_the_vault(tmp_path: Path) -> None:
+    """A passphrase that others can read is no secret: it is refused, with the command that mends it."""
+    (tmp_path / "passphrase").write_text("a long enough passphrase\n")
+    (tmp_path / "passphrase").chmod(0o640)
+    file = written(tmp_path, f'[vault]\npassphrase_file = "{tmp_path / "passphrase"}"\n')
+    with pytest.raises(InvalidSettings, match="chmod 600"):
+        load_settings(file, environment={}).vault()
 
 
 def test_network_decides_the_daemons_port_and_the_confirmations() -> None:

@@ -156,3 +156,12 @@ def test_vault_refuses_a_key_of_the_wrong_size() -> None:
     """A vault is made with 32 bytes or not at all."""
     with pytest.raises(VaultKeyRefused, match="31 bytes"):
         Vault(bytes(31))
+
+
+def test_derived_key_belongs_to_one_vault_and_one_purpose() -> None:
+    """A derived key is the same each time, and another one for each purpose and for each vault key."""
+    key = VAULT.derived_key("seal of backups")
+    assert len(key) == KEY_BYTES
+    assert VAULT.derived_key("seal of backups") == key
+    others = (VAULT.derived_key("seal of heads"), VAULT.derived_key(""), Vault(bytes(KEY_BYTES)).derived_key("seal"))
+    assert len({key, *others, bytes(range(KEY_BYTES))}) == 5

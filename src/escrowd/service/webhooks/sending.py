@@ -147,7 +147,7 @@ async def _read_a_little(content: aiohttp.StreamReader) -> None:
 def _verdict(status: int) -> str | None:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return None
-    if status < HTTPStatus.BAD_REQUEST:
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return f"the answer was {status}: redirects are not followed, give the URL that they lead to"
     return f"the answer was {status}"
 

@@ -1,0 +1,101 @@
+"""Checks of what waits for an operator, or for a worker that does not get on."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+from sqlalchemy import func, select
+
+from escrowd.doctor.check import Check, Need, Surroundings
+from escrowd.doctor.findings import Finding, Kind
+from escrowd.domain.escrow.history import LogEntry, broken_links
+from escrowd.domain.escrow.status import Status
+from escrowd.store import schema
+
+HELD: Final = Kind(
+    "escrows.held",
+    "escrows that are held: {count}, the oldest is {first}; what its wallet and the chain say disagrees",
+    "see 'escrowd escrows show {first}', find out why, and resume, refund or release it; its money is safe meanwhile",
+)
+FAILING: Final = Kind(
+    "work.failing",
+    "work that fails again and again: {count}; {first} failed {attempts} times, the last time with: {error}",
+    "mend what the error names; the work is tried again by itself",
+)
+STUCK: Final = Kind(
+    "effects.stuck",
+    "effects that are not carried out: {count}, the oldest is {effect} of {escrow}, which waits for {minutes} minutes",
+    "see that the service runs and what its log says of that escrow",
+)
+BROKEN: Final = Kind(
+    "history.broken",
+    "the history of {escrow} was changed after it was written, at entry {entries}",
+    "stop the service, run 'escrowd verify-log', and compare with the backups and with what integrators were told",
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _held(around: Surroundings) -> Iterable[Finding]:
+    table = schema.escrows
+    query = select(table.c.id).where(table.c.status == str(Status.HELD)).order_by(table.c.created_at, table.c.id)
+    async with around.opened.reading() as session:
+        held = (await session.connection.execute(query)).scalars().all()
+    return (HELD.found(count=len(held), first=held[0]),) if held else ()
+
+
+async def _failing(around: Surroundings) -> Iterable[Finding]:
+    table = schema.work
+    often = table.c.attempt >= around.thresholds.attempts
+    query = select(table.c.key, table.c.attempt, table.c.last_error).where(often).order_by(table.c.attempt.desc())
+    async with around.opened.reading() as session:
+        failing = (await session.connection.execute(query)).all()
+    if not failing:
+        return ()
+    key, attempts, error = failing[0]
+    return (FAILING.found(count=len(failing), first=key, attempts=attempts, error=error),)
+
+
+async def _stuck(around: Surroundings) -> Iterable[Finding]:
+    """Look for effects that wait. An effect is as old as the step that wanted it, which is in the log."""
+    effects, log = schema.effects, schema.log
+    wanted = func.min(log.c.at).label("wanted")
+    query = (
+        select(effects.c.escrow, effects.c.effect, wanted)
+        .join(log, (log.c.escrow == effects.c.escrow) & (log.c.version == effects.c.version))
+        .where(effects.c.done_at.is_(None))
+        .group_by(effects.c.escrow, effects.c.version, effects.c.index, effects.c.effect)
+        .order_by(wanted)
+    )
+    async with around.opened.reading() as session:
+        now = await session.now()
+        waiting = (await session.connection.execute(query)).all()
+    stuck = [each for each in waiting if now - each.wanted > 1000 * around.thresholds.effect]
+    if not stuck:
+        return ()
+    oldest = stuck[0]
+    minutes = (now - oldest.wanted) // 60_000
+    return (STUCK.found(count=len(stuck), effect=oldest.effect, escrow=oldest.escrow, minutes=minutes),)
+
+
+async def _histories(around: Surroundings) -> Iterable[Finding]:
+    newest = select(schema.escrows.c.id).order_by(schema.escrows.c.created_at.desc()).limit(around.thresholds.histories)
+    table = schema.log
+    query = select(table).where(table.c.escrow.in_(newest)).order_by(table.c.escrow, table.c.sequence)
+    async with around.opened.reading() as session:
+        rows = (await session.connection.execute(query)).mappings().all()
+    histories = groupby((LogEntry(**row) for row in rows), key=attrgetter("escrow"))
+    broken = ((escrow, broken_links(entries)) for escrow, entries in histories)
+    return [BROKEN.found(escrow=escrow, entries=", ".join(map(str, links))) for escrow, links in broken if links]
+
+
+_SCHEMA: Final = frozenset({Need.SCHEMA})
+
+CHECKS: Final = (
+    Check("no escrow is held", _held, (HELD,), _SCHEMA),
+    Check("work does not fail again and again", _failing, (FAILING,), _SCHEMA),
+    Check("effects are carried out", _stuck, (STUCK,), _SCHEMA),
+    Check("histories are as they were written", _histories, (BROKEN,), _SCHEMA, timeout=30.0),
+)

@@ -1,0 +1,181 @@
+"""Checks of the wallet program and of the wallet files."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import select
+
+from escrowd.doctor.check import Check, Need, Surroundings, others_may
+from escrowd.doctor.findings import Finding, Kind, warning
+from escrowd.domain.networks import Network
+from escrowd.monero.errors import UnknownVersion
+from escrowd.monero.versions import SINCE, Capability, Release, capabilities
+from escrowd.store import schema
+
+MISSING: Final = Kind(
+    "wallet_program.missing",
+    "there is no {program}",
+    "install Monero (on Debian, 'apt install monero'), or name the program as monero.wallet_rpc",
+)
+NOT_EXECUTABLE: Final = Kind(
+    "wallet_program.not_executable",
+    "{path} may not be executed",
+    "run: chmod +x {path}; its file system must not be mounted with noexec",
+)
+NOT_MONERO: Final = Kind(
+    "wallet_program.not_monero",
+    "{path} does not say which version of Monero it is: {why}",
+    "name monero-wallet-rpc of Monero 0.18 as monero.wallet_rpc, built for this machine",
+)
+OTHER_VERSION: Final = warning(
+    "wallet_program.other_version",
+    "{path} is of Monero {here}, and the daemon of {there}",
+    "install both of the same release; the newer one of both is the one to keep",
+)
+#: A fault though escrowd stores each wallet before its signature leaves: with real money there should be two walls.
+REUSES_NONCES: Final = Kind(
+    "wallet_program.reuses_nonces",
+    "{path} is of Monero {here}: a wallet process that dies between signing and saving can sign again with the same "
+    "nonces, which can give a private key away",
+    "use Monero {since} or newer with real money",
+)
+STALE_DATA: Final = warning(
+    "wallet_program.stale_data",
+    "{path} is of Monero {here}: after a refresh that failed a wallet can take old multisig data for fresh",
+    "use Monero {since} or newer with real money",
+)
+FILES_MISSING: Final = Kind(
+    "wallets.files_missing",
+    "wallet files that are not in {directory}: {count}, {first} among them",
+    "bring them back from a backup, or run 'escrowd restore': the keys are also in the database, under seal",
+)
+FILES_READABLE: Final = Kind(
+    "wallets.files_readable",
+    "wallet files that others than their owner may read: {count}, {first} among them (mode {mode})",
+    "run: chmod -R go-rwx {directory}",
+)
+
+#: What to say where a release lacks something, with real money.
+RISKS: Final = {
+    Capability.NONCE_ERASED_BEFORE_RETURN: REUSES_NONCES,
+    Capability.STALE_DATA_FIXED: STALE_DATA,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _there(around: Surroundings) -> Iterable[Finding]:
+    program = around.settings.model.monero.wallet_rpc
+    if shutil.which(program) is not None:
+        return ()
+    there = shutil.which(program, os.F_OK)
+    return (NOT_EXECUTABLE.found(path=there) if there else MISSING.found(program=program),)
+
+
+def _program(around: Surroundings) -> Path:
+    program = around.settings.model.monero.wallet_rpc
+    return Path(shutil.which(program) or program).absolute()
+
+
+async def _tells_version(around: Surroundings) -> Iterable[Finding]:
+    path = _program(around)
+    try:
+        await _release(path)
+    except (OSError, UnknownVersion) as error:
+        return (NOT_MONERO.found(path=path, why=error),)
+    return ()
+
+
+async def _release(path: Path) -> Release:
+    process = await asyncio.create_subprocess_exec(
+        path,
+        "--version",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        # Nothing of ours: a program that is not the one that was meant must not get the vault key.
+        env={name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    return Release.parse(output.decode("utf-8", "replace"))
+
+
+async def _same_version(around: Surroundings) -> Iterable[Finding]:
+    path = _program(around)
+    here = await _release(path)
+    info = await around.daemon.get_info()
+    if info.restricted or here == info.running_release:
+        return ()
+    return (OTHER_VERSION.found(path=path, here=here, there=info.running_release),)
+
+
+async def _risks(around: Surroundings) -> Iterable[Finding]:
+    if around.network is not Network.MAINNET:
+        return ()
+    path = _program(around)
+    here = await _release(path)
+    able = capabilities(here)
+    return [kind.found(path=path, here=here, since=SINCE[each]) for each, kind in RISKS.items() if each not in able]
+
+
+async def _files(around: Surroundings) -> Iterable[Finding]:
+    """Look for the keys of each wallet that this node has made. A cache that is missing is made again."""
+    directory = around.settings.wallet_directory
+    query = (
+        select(schema.wallets.c.filename)
+        .join(schema.key_sets, schema.key_sets.c.escrow == schema.wallets.c.escrow)
+        .where(schema.key_sets.c.node == around.settings.model.node)
+        .order_by(schema.wallets.c.escrow)
+    )
+    async with around.opened.reading() as session:
+        names = (await session.connection.execute(query)).scalars().all()
+    missing = await asyncio.to_thread(
+        lambda: [each for each in names if not (directory / f"{each}.keys").exists()],
+    )
+    if not missing:
+        return ()
+    return (FILES_MISSING.found(count=len(missing), directory=directory, first=f"{missing[0]}.keys"),)
+
+
+async def _private(around: Surroundings) -> Iterable[Finding]:
+    directory = around.settings.wallet_directory
+    found = await asyncio.to_thread(lambda: tuple(_readable(directory)))
+    if not found:
+        return ()
+    first, mode = found[0]
+    return (FILES_READABLE.found(count=len(found), first=first, mode=mode, directory=directory),)
+
+
+def _readable(directory: Path) -> Iterator[tuple[Path, str]]:
+    if not directory.is_dir():
+        return
+    for path in (directory, *sorted(directory.iterdir())):
+        try:
+            mode = others_may(path)
+        except FileNotFoundError:
+            continue  # a wallet was saved meanwhile
+        if mode:
+            yield path, mode
+
+
+_PROGRAM: Final = frozenset({Need.WALLET_PROGRAM})
+_HERE: Final = frozenset({Need.WALLET_PROGRAM_THERE})
+
+CHECKS: Final = (
+    Check("the wallet program is there", _there, (MISSING, NOT_EXECUTABLE), gives=Need.WALLET_PROGRAM_THERE),
+    Check("the wallet program runs", _tells_version, (NOT_MONERO,), _HERE, gives=Need.WALLET_PROGRAM),
+    Check("wallet program and daemon are of one release", _same_version, (OTHER_VERSION,), _PROGRAM | {Need.DAEMON}),
+    Check("the wallet program is fit for real money", _risks, (REUSES_NONCES, STALE_DATA), _PROGRAM),
+    Check("the wallet files are there", _files, (FILES_MISSING,), frozenset({Need.DATA_DIRECTORY, Need.SCHEMA})),
+    Check("the wallet files are private", _private, (FILES_READABLE,), frozenset({Need.DATA_DIRECTORY})),
+)
