@@ -2,13 +2,15 @@
 
 from typing import Final
 
+import typer
 from typer.cli import get_docs_for_click
-from typer.core import TyperGroup
+from typer.main import get_command
 
 
-def commands_page(commands: TyperGroup) -> str:
+def commands_page(app: typer.Typer) -> str:
     """Return the whole reference page of a command and those below it."""
-    context = commands.make_context(NAME, [], resilient_parsing=True)
+    commands = get_command(app)
+    context = typer.Context(commands, info_name=NAME)
     text = get_docs_for_click(obj=commands, ctx=context, name=NAME)
     _, _, rest = text.partition("\n")
     return f"{_HEAD}\n{rest.rstrip()}\n"
