@@ -16,11 +16,19 @@ from escrowd.api.frame import Frame
 from escrowd.api.http_metrics import HttpMetrics, StateMetrics
 from escrowd.api.parts import ApiParts
 from escrowd.api.problems import problem_response
-from escrowd.api.routes import actions, escrows, events, health, sessions, webhooks
+from escrowd.api.routes import actions, escrows, events, health, messages, sessions, webhooks
 from escrowd.domain.errors import EscrowdError
 from escrowd.wire.problems import FieldProblem
 
-ROUTERS: Final = (escrows.router, actions.router, events.router, webhooks.router, sessions.router, health.router)
+ROUTERS: Final = (
+    escrows.router,
+    actions.router,
+    events.router,
+    webhooks.router,
+    messages.router,
+    sessions.router,
+    health.router,
+)
 
 
 def build_app(parts: ApiParts, further: Iterable[APIRouter] = ()) -> FastAPI:

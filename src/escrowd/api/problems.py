@@ -30,7 +30,7 @@ from escrowd.domain.errors import EscrowdError, Fault, InvalidInput, Retry
 from escrowd.domain.escrow.machine import IllegalMove, InvalidShare
 from escrowd.domain.escrow.terms import InvalidTerms
 from escrowd.domain.payouts.plan import NotAllThere, Uneconomic
-from escrowd.service.errors import CustodyNotOffered
+from escrowd.service.errors import CustodyNotOffered, MessagesNotOffered
 from escrowd.service.front.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
@@ -69,6 +69,7 @@ KINDS: Final[dict[type[EscrowdError], Kind]] = {
     NothingToPayOut: Kind(409, "nothing_to_pay_out", "There is no final deposit to pay out"),
     Uneconomic: Kind(409, "uneconomic", "There is less to pay out than it costs"),
     NotAllThere: Kind(409, "not_all_there", "There is less that can be spent than was decided upon"),
+    MessagesNotOffered: Kind(409, "custody_not_offered", "This kind of custody is not offered"),
     VersionConflict: Kind(409, "changed_meanwhile", "Somebody else changed the escrow in between"),
     PayoutAlreadyOpen: Kind(409, "payout_under_way", "A payout is under way"),
     TooManyWebhooks: Kind(409, "too_many_webhooks", "There are as many webhooks as there may be"),

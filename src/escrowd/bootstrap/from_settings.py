@@ -43,12 +43,7 @@ def house_of(settings: Settings) -> ServiceHouse:
         ),
         stock=StockSettings(size=model.stock.size, low_water=model.stock.size),
         worker=WorkerSettings(concurrency=model.steps_at_once),
-        webhooks=WebhookSettings(
-            allowed_networks=model.webhooks.allowed_networks,
-            timeout=model.webhooks.timeout,
-            disable_after=model.webhooks.disable_after,
-            at_once=model.webhooks.at_once,
-        ),
+        webhooks=webhook_settings_of(settings),
     )
 
 
@@ -63,6 +58,17 @@ def api_settings_of(settings: Settings) -> ApiSettings:
         deadlines=DeadlineTerms(usual.keying, usual.funding, usual.delivery, usual.inspection, usual.ruling),
         overpayment=usual.overpayment,
         most_body_bytes=model.api.most_body_bytes,
+    )
+
+
+def webhook_settings_of(settings: Settings) -> WebhookSettings:
+    """Return how webhooks are sent."""
+    said = settings.model.webhooks
+    return WebhookSettings(
+        allowed_networks=said.allowed_networks,
+        timeout=said.timeout,
+        disable_after=said.disable_after,
+        at_once=said.at_once,
     )
 
 

@@ -13,10 +13,12 @@ from escrowd.cli.decisions import escrows_app
 from escrowd.cli.demo import demo
 from escrowd.cli.doctor import doctor
 from escrowd.cli.keys import keys_app
+from escrowd.cli.node import node
 from escrowd.cli.sandbox import sandbox
 from escrowd.cli.serve import serve
 from escrowd.cli.sessions import sessions_app
 from escrowd.cli.verify_log import verify_log
+from escrowd.cli.webhooks import webhooks_app
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 
 app = typer.Typer(
@@ -27,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(serve)
+app.command()(node)
 app.command()(sandbox)
 app.command()(backup)
 app.command()(restore)
@@ -35,6 +38,7 @@ app.command()(demo)
 app.command()(doctor)
 app.add_typer(keys_app, name="keys")
 app.add_typer(escrows_app, name="escrows")
+app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(audit_app, name="audit")
 app.add_typer(bench_app, name="bench")

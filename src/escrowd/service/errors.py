@@ -18,3 +18,13 @@ class CustodyNotOffered(ServiceError):
     """The service does not yet work with parties who keep their own keys."""
 
     fault = Fault.CALLER
+
+
+class MessagesNotOffered(CustodyNotOffered):
+    """Messages are for roles that keep their own keys, which is not offered yet: every key here is hosted."""
+
+
+class NodesNotOffered(ServiceError):
+    """Further nodes are not offered yet: run one 'escrowd serve' on a database."""
+
+    fault = Fault.OPERATOR

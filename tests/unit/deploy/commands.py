@@ -6,26 +6,6 @@ import typer
 
 from escrowd.cli.main import app
 
-#: Commands of the contract that pages may name before they exist. One that exists by now must go from here.
-PENDING = {
-    ("doctor",): {"--show-settings", "--config", "--json"},
-    ("backup",): {"--json"},
-    ("restore",): {"--json"},
-    ("verify-log",): {"--head", "--json"},
-    ("escrows", "list"): {"--status", "--json"},
-    ("escrows", "show"): {"--json"},
-    ("escrows", "resume"): {"--json"},
-    ("escrows", "refund"): {"--json"},
-    ("escrows", "release"): {"--json"},
-    ("sessions", "list"): {"--json"},
-    ("sessions", "stats"): {"--json"},
-    ("keys", "create"): {"--scope", "--json"},
-    ("keys", "revoke"): {"--json"},
-    ("webhooks", "list"): {"--json"},
-    ("webhooks", "deliveries"): {"--json", "--status"},
-    ("webhooks", "enable"): {"--json"},
-}
-
 
 def existing() -> dict[tuple[str, ...], set[str]]:
     """Return every command by its words, with its flags."""
@@ -36,7 +16,7 @@ def existing() -> dict[tuple[str, ...], set[str]]:
 
 def unknown(words: list[str]) -> str | None:
     """Say what of a command line after ``escrowd`` there is not, or return ``None``."""
-    known = PENDING | existing()
+    known = existing()
     path = next((tuple(words[:length]) for length in (2, 1) if tuple(words[:length]) in known), None)
     if path is None:
         return f"no command: {' '.join(words)}"

@@ -16,8 +16,6 @@ from tests.unit.deploy.parsing import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = ("operating.md", "custody.md", "security.md")
-#: Files that pages may point to before they exist. One that exists by now must go from here.
-PENDING = {"docs/backup.md", "docs/webhooks.md", "deploy/escrowd.toml"}
 
 
 def text_of(page: str) -> str:
@@ -52,15 +50,8 @@ def test_link_leads_nowhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", text_of(page)):
         name, _, anchor = target.partition("#")
         path = (DOCS / name).resolve() if name else DOCS / page
-        if path.relative_to(ROOT).as_posix() in PENDING:
-            continue
         assert path.exists(), target
         assert not anchor or anchor in anchors(path), target
-
-
-def test_file_is_pending_although_it_exists() -> None:
-    """The list of files that are still to come names none that is there."""
-    assert [name for name in PENDING if (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

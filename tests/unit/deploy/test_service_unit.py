@@ -9,7 +9,7 @@ from escrowd.settings.loading import load_settings
 from escrowd.settings.model import SettingsModel
 from escrowd.wallets.pool import END_PATIENCE
 from escrowd.wallets.settings import AtExit, SessionSettings
-from tests.unit.deploy.commands import PENDING, existing, unknown
+from tests.unit.deploy.commands import unknown
 from tests.unit.deploy.parsing import DEPLOY, seconds, unit_settings
 
 UNIT = DEPLOY / "escrowd.service"
@@ -27,11 +27,6 @@ def test_unit_starts_a_command_that_there_is_not() -> None:
     program, *words = one("Service.ExecStart").split()
     assert program.endswith("/bin/escrowd")
     assert unknown(words) is None
-
-
-def test_command_is_pending_although_it_exists() -> None:
-    """The list of commands that are still to come names none that is there."""
-    assert set(PENDING) & set(existing()) == set()
 
 
 def test_unit_sets_what_is_no_setting() -> None:
