@@ -8,7 +8,6 @@ from escrowd.cli.showing.paper import say, write, write_json
 from escrowd.cli.showing.sessions import session_facts, sessions_table, stats_facts
 from escrowd.domain.errors import EscrowdError, Fault
 from escrowd.domain.identifiers import parse_escrow_id
-from escrowd.wire.sessions import SessionList, SessionStats
 
 sessions_app = typer.Typer(no_args_is_help=True, help="Wallet sessions of the service that runs on this machine.")
 
@@ -23,7 +22,7 @@ class NoSuchSession(EscrowdError):
 def list_sessions(*, as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """List the wallet sessions that are open."""
     with running_service(config) as service:
-        found = service.get("/v1/sessions", SessionList)
+        found = service.sessions.list()
     if as_json:
         write_json(found)
     else:
@@ -35,7 +34,7 @@ def show_session(escrow: EscrowArgument, *, as_json: JsonOption = False, config:
     """Show the wallet session of one escrow; exit 1 where none is open."""
     wanted = parse_escrow_id(escrow)
     with running_service(config) as service:
-        found = [each for each in service.get("/v1/sessions", SessionList).items if each.escrow == wanted]
+        found = [each for each in service.sessions.list().items if each.escrow == wanted]
     if not found:
         raise NoSuchSession(f"the wallets of {wanted} are not open: the next use opens them")
     if as_json:
@@ -49,7 +48,7 @@ def close_session(escrow: EscrowArgument, *, as_json: JsonOption = False, config
     """Save and close the wallets of an escrow as soon as nobody uses them. The next use opens them again."""
     wanted = parse_escrow_id(escrow)
     with running_service(config) as service:
-        service.delete(f"/v1/sessions/{wanted}")
+        service.sessions.close(wanted)
     if as_json:
         write_json({"escrow": wanted, "is_open": False})
     else:
@@ -60,7 +59,7 @@ def close_session(escrow: EscrowArgument, *, as_json: JsonOption = False, config
 def session_stats(*, as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Count the wallet sessions, and how leases went since the service began."""
     with running_service(config) as service:
-        stats = service.get("/v1/sessions/stats", SessionStats)
+        stats = service.sessions.stats()
     if as_json:
         write_json(stats)
     else:

@@ -5,11 +5,11 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from pydantic import BaseModel
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -60,15 +60,10 @@ def as_json(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2).decode()
 
 
-def table(*columns: str, rows: Iterable[Sequence[str | Text]], numbers: Sequence[str] = ()) -> Table:
-    """Return a table of texts; ``numbers`` names the columns that stand to the right."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in columns:
-        # Folded and never cut short: no letter of an id may be lost.
-        made.add_column(name, overflow="fold", justify="right" if name in numbers else "left")
-    for row in rows:
-        made.add_row(*(each if isinstance(each, Text) else Text(plain(each)) for each in row))
-    return made
+def table(*columns: str, rows: Iterable[Sequence[str | Text]], numbers: Sequence[str] = ()) -> RenderableType:
+    """Return a table of texts; ``numbers`` names the columns that stand to the right. See :class:`Rows`."""
+    cells = [tuple(each if isinstance(each, Text) else Text(plain(each)) for each in row) for row in rows]
+    return Rows(columns, cells, frozenset(numbers))
 
 
 def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
@@ -79,6 +74,44 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
     for name, fact in pairs:
         grid.add_row(name, fact if isinstance(fact, Text) else Text(plain(fact)))
     return grid
+
+
+class Rows:
+    """Rows of a table. Where they are wider than the terminal, each row stands by itself, and nothing is cut short.
+
+    The last column may be folded. The others are not, so that an id can be copied.
+    """
+
+    def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[Text]], numbers: frozenset[str]) -> None:
+        self._columns = columns
+        self._rows = rows
+        self._numbers = numbers
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table, or the rows one below the other."""
+        if self._width() <= options.max_width:
+            yield self._table()
+            return
+        for number, row in enumerate(self._rows):
+            if number:
+                yield Text()
+            yield facts(zip(self._columns, row, strict=True))
+
+    def _width(self) -> int:
+        """Return the columns that the table needs at least."""
+        widths = [Text(name).cell_len + _GAP for name in self._columns]
+        for row in self._rows:
+            widths = [max(width, cell.cell_len + _GAP) for width, cell in zip(widths, row, strict=True)]
+        return sum(widths[:-1]) + min(widths[-1], _LEAST_FOLDED)
+
+    def _table(self) -> Table:
+        made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+        for name in self._columns:
+            justify: Literal["right", "left"] = "right" if name in self._numbers else "left"
+            made.add_column(name, overflow="fold", justify=justify, no_wrap=name != self._columns[-1])
+        for row in self._rows:
+            made.add_row(*row)
+        return made
 
 
 def plain(text: str) -> str:
@@ -113,6 +146,9 @@ def xmr(piconero: int) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+#: Columns between two columns of a table, and how many of the last one there must be room for.
+_GAP: Final = 2
+_LEAST_FOLDED: Final = 24
 #: Controls, formats such as a change of the writing direction, and what is no character.
 _UNSHOWN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))

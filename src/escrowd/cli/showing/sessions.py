@@ -17,7 +17,7 @@ def sessions_table(sessions: Sequence[Session]) -> RenderableType:
         (each.escrow, each.phase, span_text(each.age), span_text(each.idle), span_text(each.expires_in))
         for each in sessions
     ]
-    return table("escrow", "phase", "open for", "unused for", "closes in", rows=rows)
+    return table("id", "phase", "open for", "unused for", "closes in", rows=rows)
 
 
 def session_facts(session: Session) -> RenderableType:

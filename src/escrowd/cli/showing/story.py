@@ -181,8 +181,13 @@ def _due(due_at: int | None, now: int) -> str:
 
 def _next(inspection: Inspection, config: Path | None) -> RenderableType:
     escrow = inspection.view.escrow
-    rows = [(each.command, each.meaning) for each in next_steps(escrow, inspection.view.allowed_actions, config)]
-    if rows:
-        return table("command", "what it does", rows=rows)
+    steps = next_steps(escrow, inspection.view.allowed_actions, config)
+    if steps:
+        return Group(*(line for each in steps for line in (Text(f"{each.meaning}:"), _command(each.command))))
     waits = "the arbiter or the parties" if escrow.status is Status.DISPUTED else "the parties, the chain or the clock"
     return Text(f"nothing: this is for {waits}" if not escrow.has_ended else "nothing: it has ended")
+
+
+def _command(command: str) -> Text:
+    """Return a command on one line, however narrow the terminal is: it is to be copied."""
+    return Text(f"  {command}", style="bold", no_wrap=True, overflow="ignore")
