@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Depends, Header, Request
 from pydantic import ValidationError
 
-from escrowd.api.errors import InvalidRequest, MalformedBody, WrongMediaType
+from escrowd.api.errors import InvalidRequest, MalformedBody, TooManyRequests, WrongMediaType
 from escrowd.api.parts import Parts
 from escrowd.domain.access import Caller
 from escrowd.domain.secret import Secret
@@ -27,11 +27,20 @@ IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 
 async def authenticated(request: Request, parts: Parts) -> Caller:
-    """Find out who calls. Raises NotAuthenticated."""
+    """Find out who calls. Raises NotAuthenticated, and TooManyRequests where too many wrong tokens came from there."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("send a key or a party's token with the header 'Authorization: Bearer …'")
-    caller = await parts.callers.caller(Secret(token.strip()))
+    seen, address = hashlib.sha256(token.encode()).hexdigest(), request.client.host if request.client else "-"
+    wait = parts.doorkeeper.seconds_to_wait(seen, address)
+    if wait:
+        raise TooManyRequests(wait)
+    try:
+        caller = await parts.callers.caller(Secret(token.strip()))
+    except NotAuthenticated:
+        parts.doorkeeper.was_wrong(address)
+        raise
+    parts.doorkeeper.was_good(seen)
     request.state.caller = caller.name
     return caller
 

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from escrowd.api.changes import Changes
-from escrowd.api.rates import Rates
+from escrowd.api.rates import Doorkeeper, Rates
 from escrowd.domain.escrow.terms import DeadlineTerms, Overpayment
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
@@ -63,6 +63,7 @@ class ApiParts:
     answering: Answering
     changes: Changes
     rates: Rates
+    doorkeeper: Doorkeeper
     sessions: SessionDoor
     webhooks: WebhookEndpoints
     metrics: CollectorRegistry

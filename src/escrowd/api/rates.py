@@ -18,6 +18,13 @@ class Rates:
         #: Tokens that a caller had, and when: in the order of their last requests.
         self._buckets: dict[str, tuple[float, float]] = {}
 
+    def seconds_until_next(self, caller: str) -> float:
+        """Return how long a caller has to wait before a request is taken, without counting one."""
+        now = self._clock()
+        tokens, last = self._buckets.get(caller, (self._most, now))
+        tokens = min(self._most, tokens + (now - last) * self._per_second)
+        return 0.0 if tokens >= 1 else (1 - tokens) / self._per_second
+
     def seconds_to_wait(self, caller: str) -> float:
         """Count a request, and return how long its caller has to wait before it is taken; 0 where it is taken."""
         now = self._clock()
@@ -28,3 +35,37 @@ class Rates:
         if len(self._buckets) > MOST_CALLERS:
             del self._buckets[next(iter(self._buckets))]
         return wait
+
+
+class Doorkeeper:
+    """Slows down whoever tries out tokens, by the address that they come from.
+
+    Each token that is made up is a new caller with a bucket of its own. Those whose token was good before pass, from
+    whatever address others try: it may be that of a proxy.
+    """
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        #: Hashes of tokens that were good, in the order in which they came.
+        self._good: dict[str, None] = {}
+
+    def seconds_to_wait(self, token: str, address: str) -> float:
+        """Return how long to wait before a token from an address is looked at; ``token`` is a hash of it."""
+        return 0.0 if token in self._good else self._rates.seconds_until_next(_tries_from(address))
+
+    def was_good(self, token: str) -> None:
+        """Take note of a token that opened something."""
+        self._good[token] = None
+        if len(self._good) > MOST_CALLERS:
+            del self._good[next(iter(self._good))]
+
+    def was_wrong(self, address: str) -> None:
+        """Take note of a token that opened nothing."""
+        self._rates.seconds_to_wait(_tries_from(address))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _tries_from(address: str) -> str:
+    return f"tries from {address}"

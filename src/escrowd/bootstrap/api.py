@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from escrowd.api.changes import Changes
 from escrowd.api.parts import ApiParts, ApiSettings
-from escrowd.api.rates import Rates
+from escrowd.api.rates import Doorkeeper, Rates
 from escrowd.bootstrap.service import RunningService
 from escrowd.domain.errors import EscrowdError
 from escrowd.domain.identifiers import EscrowId
@@ -44,7 +44,7 @@ def api_over(
 ) -> Iterator[ApiParts]:
     """Put together what the routes work with; at the end of the block nobody waits any more."""
     limits = limits or ApiLimits()
-    changes = Changes(limits.most_waiting)
+    changes, rates = Changes(limits.most_waiting), Rates(limits.requests_per_minute)
     running.database.on_wake(changes.heard)
     running.metrics.register(WaitingCollector(changes))
     try:
@@ -55,7 +55,8 @@ def api_over(
             callers=Callers(running.store, running.vault),
             answering=Answering(running.store, running.vault),
             changes=changes,
-            rates=Rates(limits.requests_per_minute),
+            rates=rates,
+            doorkeeper=Doorkeeper(rates),
             sessions=_SessionDoor(running.manager),
             webhooks=WebhookEndpoints(running.vault, running.webhooks),
             metrics=running.metrics,

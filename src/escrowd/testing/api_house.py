@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from escrowd.api.app import build_app
 from escrowd.api.changes import Changes
 from escrowd.api.parts import ApiParts, ApiSettings
-from escrowd.api.rates import Rates
+from escrowd.api.rates import Doorkeeper, Rates
 from escrowd.bootstrap.adapters import new_escrow_id
 from escrowd.domain.access import Scope
 from escrowd.domain.escrow.terms import DeadlineTerms
@@ -91,6 +91,7 @@ class ApiHouse:
             store, sessions = SqlStore(database, NODE), NoSessions()
             orchestrator, changes = EscrowOrchestrator(store), Changes(most_waiting)
             conditions = {"database": True, "chain_in_sync": True, "worker": True}
+            rates = Rates(per_minute)
             database.on_wake(changes.heard)
 
             async def rate() -> FeeRate:
@@ -106,7 +107,8 @@ class ApiHouse:
                 callers=Callers(store, vault),
                 answering=Answering(store, vault),
                 changes=changes,
-                rates=Rates(per_minute),
+                rates=rates,
+                doorkeeper=Doorkeeper(rates),
                 sessions=sessions,
                 webhooks=WebhookEndpoints(vault, WebhookSettings((ip_network("127.0.0.0/8"),))),
                 metrics=CollectorRegistry(),

@@ -78,8 +78,7 @@ def timestamp(milliseconds: int) -> datetime:
 
 #: An id of 26 characters with a prefix, as the API makes them.
 ESCROW_ID_PATTERN: Final = "^esc_[0-7][0-9a-hjkmnp-tv-z]{25}$"
-EscrowIdText = Annotated[str, Field(pattern=ESCROW_ID_PATTERN)]
-WebhookIdText = Annotated[str, Field(pattern="^whk_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
+WEBHOOK_ID_PATTERN: Final = "^whk_[0-7][0-9a-hjkmnp-tv-z]{25}$"
 #: A text of the caller's own: no control characters but line breaks and tabs, which no program shows well.
 _NO_CONTROLS: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 ShortText = Annotated[str, Field(max_length=200, pattern=_NO_CONTROLS)]

@@ -37,7 +37,7 @@ class Operation:
 
     def at(self, escrow: str) -> str:
         """Return the path for an escrow."""
-        return self.path.format(escrow=escrow, role="vendor")
+        return self.path.format(escrow=escrow, role="vendor", webhook=NO_WEBHOOK, delivery="none")
 
     @property
     def is_about_an_escrow(self) -> bool:
@@ -52,6 +52,8 @@ def operations_of(document: Mapping[str, Any]) -> Iterator[Operation]:
             yield Operation(operation["operationId"], method.upper(), path)
 
 
+#: No endpoint has this id.
+NO_WEBHOOK: Final = "whk_01jd3v9k8z6x5w4t2r1q0p9n8m"
 _SHARE: Final = {"vendor_share": str(HALF)}
 #: What is said about an escrow, with what is sent for it.
 ACTIONS: Final[dict[str, tuple[Event, dict[str, str]]]] = {
@@ -71,6 +73,17 @@ OPEN: Final = frozenset({"healthz", "readyz", "metrics"})
 SEEN: Final = frozenset({"get_escrow", "get_log", "preview_payout"})
 #: A party finds its own escrow here, and a key all of them.
 LISTED: Final = frozenset({"list_escrows"})
+#: What is refused to whoever may see the escrow: it is for keys that are not offered.
+NOT_OFFERED: Final = frozenset({"list_messages", "send_message"})
+#: What is asked of an endpoint that there is not.
+OF_A_WEBHOOK: Final = (
+    "get_webhook",
+    "update_webhook",
+    "delete_webhook",
+    "rotate_webhook_secret",
+    "list_deliveries",
+    "redeliver",
+)
 _READ, _WRITE, _ARBITER, _ADMIN = "escrows:read", "escrows:write", "arbiter", "admin"
 #: One of these scopes is needed, whatever the escrow; no party has any.
 SCOPED: Final[dict[str, frozenset[str]]] = {
@@ -79,17 +92,26 @@ SCOPED: Final[dict[str, frozenset[str]]] = {
     "rotate_link": frozenset({_WRITE, _ADMIN}),
     "list_events": frozenset({_READ, _ADMIN}),
     "stream_events": frozenset({_READ, _ADMIN}),
+    **dict.fromkeys(("create_webhook", "list_webhooks"), frozenset({_WRITE, _ADMIN})),
+    **dict.fromkeys(OF_A_WEBHOOK, frozenset({_WRITE, _ADMIN})),
     "list_sessions": frozenset({_ADMIN}),
     "session_stats": frozenset({_ADMIN}),
     "close_session": frozenset({_ADMIN}),
 }
-CLASSIFIED: Final = frozenset({*ACTIONS, *OPEN, *SEEN, *LISTED, *SCOPED})
+CLASSIFIED: Final = frozenset({*ACTIONS, *OPEN, *SEEN, *LISTED, *SCOPED, *NOT_OFFERED})
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "create_escrow": NEW,
     "preview_payout": {"action": "refund"},
+    "create_webhook": {"url": "https://shop.example/hooks"},
+    "update_webhook": {"enabled": False},
     **{name: body for name, (_, body) in ACTIONS.items()},
 }
-_GOOD: Final = {"create_escrow": 201, "close_session": 204}
+_GOOD: Final = {
+    "create_escrow": 201,
+    "create_webhook": 201,
+    "close_session": 204,
+    **dict.fromkeys(OF_A_WEBHOOK, 404),
+}
 
 # --- who calls -------------------------------------------------------------------------------------------------------
 
@@ -171,6 +193,8 @@ def expected(visitor: Visitor, operation: Operation, escrow: Escrow) -> int:
 def _expected_of_escrow(visitor: Visitor, operation: str, escrow: Escrow) -> int:
     if operation == "preview_payout":
         return 200 if escrow.status in {*HOLDING, Status.HELD} and escrow.divisible else 409
+    if operation in NOT_OFFERED:
+        return 409
     return 200 if operation in SEEN else _expected_of_table(ACTIONS[operation][0], visitor.voices(), escrow)
 
 

@@ -62,6 +62,22 @@ async def test_busy_caller_slows_down_others(sqlite_template: Path, tmp_path: Pa
             assert {(await one.get("/healthz")).status_code for _ in range(10)} == {200}
 
 
+async def test_tokens_are_tried_out(sqlite_template: Path, tmp_path: Path) -> None:
+    """Whoever tries out tokens is slowed down by address; a key that was good before passes from there all the same."""
+    url = sqlite_copy(sqlite_template, tmp_path)
+    async with ApiHouse.open(url, per_minute=5) as house:
+        known = await house.key([Scope.ESCROWS_READ])
+        async with visit(house, known) as good, visit(house) as thief:
+            assert (await good.get("/v1/escrows")).status_code == 200
+            tries = [
+                await thief.get("/v1/escrows", headers={"Authorization": f"Bearer key_{number}.x"})
+                for number in range(8)
+            ]
+            assert [each.status_code for each in tries] == [401] * 5 + [429] * 3
+            assert int(tries[-1].headers["Retry-After"]) >= 1
+            assert (await good.get("/v1/escrows")).status_code == 200
+
+
 def test_bucket_does_not_fill() -> None:
     """A caller may make one request more after its share of a minute, and a whole minute's after a minute."""
     now = 0.0

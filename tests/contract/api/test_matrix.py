@@ -31,7 +31,7 @@ from tests.unit.domain.escrow.world import AMOUNT, PATHS
 #: What is served and is no operation of the API: its documents.
 PAGES: Final = {"/openapi.json", "/docs", "/docs/static", "/docs/oauth2-redirect"}
 #: These change something where they are answered well; all others never do.
-CHANGES: Final = frozenset({*ACTIONS, "create_escrow", "rotate_link", "close_session"})
+CHANGES: Final = frozenset({*ACTIONS, "create_escrow", "create_webhook", "rotate_link", "close_session"})
 #: No escrow has this id.
 NONE = "esc_01jd3v9k8z6x5w4t2r1q0p9n8m"
 

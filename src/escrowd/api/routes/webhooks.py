@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from escrowd.api.answers import json_response, respond, said
@@ -18,8 +19,16 @@ from escrowd.service.front.ports import FrontTransaction
 from escrowd.service.webhooks.endpoints import Change
 from escrowd.wire import webhooks as wire
 from escrowd.wire.escrows import Nothing
+from escrowd.wire.values import WEBHOOK_ID_PATTERN, Absent
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+
+
+#: Their forms are told and not checked: what has another one is simply not there, and answered so.
+WebhookPath = Annotated[str, Path(description="Id of the endpoint.", json_schema_extra={"pattern": WEBHOOK_ID_PATTERN})]
+DeliveryPath = Annotated[str, Path(description="Id of the delivery.")]
+DeliveryState = Literal["pending", "delivered"]
+Cursor = Annotated[int, Field(ge=0, le=2**53)]
 
 
 def _permitted(caller: Caller) -> None:
@@ -58,7 +67,7 @@ async def list_webhooks(caller: CallerOf, parts: Parts) -> Response:
 
 
 @router.get("/{webhook}", response_model=wire.Webhook, operation_id="get_webhook", responses=problems(404))
-async def get_webhook(webhook: str, caller: CallerOf, parts: Parts) -> Response:
+async def get_webhook(webhook: WebhookPath, caller: CallerOf, parts: Parts) -> Response:
     """Show an endpoint."""
     _permitted(caller)
     async with parts.store.reading() as tx:
@@ -69,7 +78,7 @@ async def get_webhook(webhook: str, caller: CallerOf, parts: Parts) -> Response:
     "/{webhook}", response_model=wire.Webhook, operation_id="update_webhook", responses=problems(404, changes=True)
 )
 async def update_webhook(
-    webhook: str,
+    webhook: WebhookPath,
     caller: CallerOf,
     body: Annotated[wire.WebhookChange, Depends(body_of(wire.WebhookChange))],
     parts: Parts,
@@ -84,7 +93,7 @@ async def update_webhook(
 
 
 @router.delete("/{webhook}", status_code=204, operation_id="delete_webhook", responses=problems(404))
-async def delete_webhook(webhook: str, caller: CallerOf, parts: Parts) -> Response:
+async def delete_webhook(webhook: WebhookPath, caller: CallerOf, parts: Parts) -> Response:
     """Forget an endpoint, and what was on its way to it."""
     _permitted(caller)
     async with parts.store.transaction() as tx:
@@ -100,7 +109,7 @@ async def delete_webhook(webhook: str, caller: CallerOf, parts: Parts) -> Respon
     responses=problems(404, changes=True),
 )
 async def rotate_secret(
-    webhook: str, asked: AskedOf, body: Annotated[wire.Rotation, Depends(body_of(wire.Rotation))], parts: Parts
+    webhook: WebhookPath, asked: AskedOf, body: Annotated[wire.Rotation, Depends(body_of(wire.Rotation))], parts: Parts
 ) -> Response:
     """Sign with a new secret. The old one signs along for a while, so that receivers can follow."""
     _permitted(asked.caller)
@@ -120,13 +129,13 @@ async def rotate_secret(
     responses=problems(404),
 )
 async def list_deliveries(
-    webhook: str,
+    webhook: WebhookPath,
     caller: CallerOf,
     parts: Parts,
     *,
-    status: Annotated[Literal["pending", "delivered"] | None, Query()] = None,
-    cursor: Annotated[int | None, Query(ge=0, le=2**53, description="'next' of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    status: Annotated[DeliveryState | Absent, Query(description="These only.")] = None,
+    cursor: Annotated[Cursor | Absent, Query(description="'next' of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Deliveries of a page.")] = 20,
 ) -> Response:
     """List what is on its way to an endpoint or was taken by it, the newest first."""
     _permitted(caller)
@@ -143,8 +152,8 @@ async def list_deliveries(
     responses=problems(404, 409, changes=True),
 )
 async def redeliver(
-    webhook: str,
-    delivery: str,
+    webhook: WebhookPath,
+    delivery: DeliveryPath,
     asked: AskedOf,
     _body: Annotated[Nothing, Depends(body_of(Nothing))],
     parts: Parts,
