@@ -1,14 +1,16 @@
 """Connections to SQLite as the store wants them: quick, and without a lock that outlives its transaction.
 
-Each connection of aiosqlite has a thread, and every call waits for it. SQLAlchemy makes four calls for a statement: one
-of them does everything here.
+Each connection of aiosqlite has a thread, and every visit to it takes longer than most statements do. So only what may
+wait goes there: for the lock that another process has, and for the medium. Everything else is done in place: in a
+transaction that has begun, a statement of the store waits for nobody, since a writer has its lock and a reader needs
+none.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiosqlite
 from sqlalchemy import event
@@ -16,8 +18,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from typing_extensions import override
 
+ResultT = TypeVar("ResultT")
+
 #: The execution option of a connection that only reads.
 READS: Final = "escrowd_reads"
+#: Begins a transaction with the lock of the writer, and waits for it.
+BEGIN_WRITING: Final = "BEGIN IMMEDIATE"
 
 
 def sqlite_engine(url: URL, busy_timeout: float) -> AsyncEngine:
@@ -59,7 +65,7 @@ def _begin(connection: Any) -> None:
         connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
         connection.info[READS] = reads
     # Taking the write lock at once: a transaction that reads first and writes later could find it taken in between.
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if reads else BEGIN_WRITING)
 
 
 class _SqliteConnection(sqlite3.Connection):
@@ -76,15 +82,40 @@ class _SqliteConnection(sqlite3.Connection):
 
 
 class _Connection(aiosqlite.Connection):
-    """A connection whose cursors do everything at once."""
+    """A connection whose thread is visited only for what may wait."""
+
+    #: Whether the transaction under way may have changed something.
+    is_writing = False
+    #: Whether the thread was visited and has not come back: who waited for it was cancelled.
+    _is_away = False
 
     @override
     def cursor(self) -> "_Cursor":  # type: ignore[override] # SQLAlchemy asks for no more than these cursors have
         return _Cursor(self)
 
+    @override
+    async def commit(self) -> None:
+        await self.do(sqlite3.Connection.commit, waits=self.is_writing)
+        self.is_writing = False
+
+    @override
+    async def rollback(self) -> None:
+        await self.do(sqlite3.Connection.rollback)
+        self.is_writing = False
+
+    async def do(self, act: Callable[[sqlite3.Connection], ResultT], *, waits: bool = False) -> ResultT:
+        """Do something with the connection: in its thread where it may wait, or where that is still at work."""
+        if not (waits or self._is_away):
+            return act(self._conn)
+        self._is_away = True
+        visit: Any = self._execute  # how aiosqlite's own cursors do it
+        result: ResultT = await visit(act, self._conn)
+        self._is_away = False
+        return result
+
 
 class _Cursor:
-    """Carries out a statement and fetches all its rows, in one visit to the thread."""
+    """Carries out a statement and fetches all its rows, at once."""
 
     def __init__(self, connection: _Connection) -> None:
         self.description: Sequence[Any] | None = None
@@ -98,10 +129,12 @@ class _Cursor:
         return self
 
     async def execute(self, statement: str, parameters: Iterable[Any] = ()) -> None:
-        await self._visit(lambda connection: connection.execute(statement, tuple(parameters)))
+        waits = statement == BEGIN_WRITING
+        self._connection.is_writing |= waits
+        await self._connection.do(lambda it: self._keep(it.execute(statement, tuple(parameters))), waits=waits)
 
     async def executemany(self, statement: str, parameters: Iterable[Sequence[Any]]) -> None:
-        await self._visit(lambda connection: connection.executemany(statement, list(parameters)))
+        await self._connection.do(lambda it: self._keep(it.executemany(statement, list(parameters))))
 
     async def fetchall(self) -> list[Any]:
         return self._rows
@@ -109,12 +142,7 @@ class _Cursor:
     async def close(self) -> None:
         self._rows = []
 
-    async def _visit(self, act: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> None:
-        visit: Any = self._connection._execute  # noqa: SLF001 - how aiosqlite's own cursors do it
-        await visit(partial(self._run, act))
-
-    def _run(self, act: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> None:
-        cursor = act(self._connection._conn)  # noqa: SLF001 - the thread's own
+    def _keep(self, cursor: sqlite3.Cursor) -> None:
         try:
             # Some statements know how many rows they have changed only when their own rows were fetched.
             self._rows = cursor.fetchall()
