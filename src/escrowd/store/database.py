@@ -21,12 +21,14 @@ from typing import Any, Final, Self, TypeAlias
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
 from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, InterfaceError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
+from escrowd.store.glance import Glance, PostgresGlance, SqliteGlance
+from escrowd.store.prepared import Outcome, Prepared
 from escrowd.store.sqlite import READS, sqlite_engine
 
 #: Seconds that SQLite waits for a lock that another process has.
@@ -53,6 +55,7 @@ class Database:
         self._writer = asyncio.Lock() if self.is_sqlite else None
         self._listeners: list[Callable[[str], None]] = []
         self._engine: AsyncEngine | None = None
+        self._glance: Glance | None = None
 
     @property
     def dialect(self) -> str:
@@ -68,11 +71,18 @@ class Database:
         if self.is_sqlite and self.url.database:
             _make_private(Path(self.url.database))
         self._engine = _engine(self.url, self.is_sqlite)
+        if self.is_sqlite:
+            self._glance = SqliteGlance(self.url.database or "", BUSY_TIMEOUT)
+        else:
+            self._glance = PostgresGlance(self.url, self._engine.dialect)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._glance is not None:
+            await self._glance.close()
+            self._glance = None
         if self._engine is not None:
             await self._engine.dispose()
             self._engine = None
@@ -124,6 +134,19 @@ class Database:
             async with connection.begin():
                 yield Session(connection, self.dialect)
 
+    async def run(self, prepared: Prepared, **values: Any) -> Outcome:
+        """Ask a single question outside of any transaction, as of its own moment. Writing is refused.
+
+        Raises:
+            DatabaseUnavailable: no connection, or it broke.
+
+        """
+        written = prepared.on(self.engine.dialect)
+        if self._glance is None:
+            raise RuntimeError("a Database is used inside 'async with' only")
+        async with _mapped():
+            return await self._glance.ask(written, written.values(values))
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection for what is no transaction, such as listening.
@@ -167,6 +190,11 @@ class Session:
         for act, rows in groupby(in_order, key=itemgetter(1)):
             await act(self, [key for key, _ in rows])
 
+    async def run(self, prepared: Prepared, **values: Any) -> Outcome:
+        """Carry out a statement that was written before."""
+        written = prepared.on(self.connection.dialect)
+        return await self.connection.run_sync(_carry_out, written.text, written.values(values))
+
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
         return sqlite.insert(table) if self.dialect == "sqlite" else postgresql.insert(table)
@@ -207,6 +235,16 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
+def _carry_out(connection: Connection, statement: str, values: tuple[Any, ...]) -> Outcome:
+    """Give a statement to the driver, in the transaction of the connection."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement, values)
+        return Outcome(cursor.fetchall(), cursor.rowcount)
+    finally:
+        cursor.close()
+
+
 @asynccontextmanager
 async def _inside() -> AsyncIterator[None]:
     before = _IN_TRANSACTION.get()
@@ -231,10 +269,22 @@ async def _mapped() -> AsyncIterator[None]:
     """Turn the troubles of a database into ours, once. What a constraint refuses is mapped where it is expected."""
     try:
         yield
-    except (DBAPIError, SQLAlchemyTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except _TROUBLES as error:
         if _is_outage(error):
             raise DatabaseUnavailable(f"the database did not answer: {_reason(error)}") from error
         raise StoreError(f"the database refused: {_reason(error)}") from error
+
+
+#: What SQLAlchemy, the drivers under it and the system tell of.
+_TROUBLES: Final = (
+    DBAPIError,
+    EmulatedDBAPIException,
+    SQLAlchemyTimeout,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+)
 
 
 def _is_outage(error: BaseException) -> bool:

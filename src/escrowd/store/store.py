@@ -77,6 +77,8 @@ class SqlStore:
     def __init__(self, database: Database, node: str) -> None:
         self._database = database
         self._node = node
+        #: Asked outside of a transaction, as of the moment of the question.
+        self.overview = OverviewTable(database)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:

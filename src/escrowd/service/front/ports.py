@@ -114,7 +114,14 @@ class FrontTransaction(Transaction, Protocol):
     def audit(self) -> AuditRows: ...  # noqa: D102
 
 
-class FrontStore(Protocol):
+class HasOverview(Protocol):
+    """Who can be asked how escrows stand: a transaction, or the store itself, as of the moment of the question."""
+
+    @property
+    def overview(self) -> OverviewRows: ...  # noqa: D102 - the type says it
+
+
+class FrontStore(HasOverview, Protocol):
     """Where everything is kept that must survive a crash."""
 
     def transaction(self) -> AbstractAsyncContextManager[FrontTransaction]:
