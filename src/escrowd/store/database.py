@@ -9,7 +9,7 @@ constraint. Locks are taken in one order: escrow, its ledger and payouts, the lo
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from itertools import groupby
@@ -28,8 +28,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
 from escrowd.store.glance import Glance, PostgresGlance, SqliteGlance
-from escrowd.store.prepared import Outcome, Prepared
-from escrowd.store.sqlite import READS, sqlite_engine
+from escrowd.store.prepared import Outcome, Prepared, insert_into
+from escrowd.store.sqlite import READS, InPlace, sqlite_engine
 
 #: Seconds that SQLite waits for a lock that another process has.
 BUSY_TIMEOUT: Final = 30.0
@@ -173,6 +173,8 @@ class Session:
         #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
         self.woken: dict[str, int] = {}
         self._now: int | None = None
+        #: The connection of SQLite itself, once it was needed.
+        self._in_place: InPlace | None = None
         self._last: list[tuple[str, LastAct]] = []
 
     def before_commit(self, key: str, act: "LastAct") -> None:
@@ -193,16 +195,28 @@ class Session:
     async def run(self, prepared: Prepared, **values: Any) -> Outcome:
         """Carry out a statement that was written before."""
         written = prepared.on(self.connection.dialect)
-        return await self.connection.run_sync(_carry_out, written.text, written.values(values))
+        if self.dialect != "sqlite":
+            return await self.connection.run_sync(_carry_out, written.text, written.values(values))
+        if self._in_place is None:
+            self._in_place = (await self.connection.get_raw_connection()).driver_connection
+        return self._in_place.run(written.text, written.values(values))
+
+    async def run_for_all(self, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Carry out a statement that was written before for each of these rows."""
+        if len(rows) == 1:
+            await self.run(prepared, **rows[0])
+            return
+        written = prepared.on(self.connection.dialect)
+        await self.connection.run_sync(_carry_out_all, written.text, [written.values(row) for row in rows])
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
-        return sqlite.insert(table) if self.dialect == "sqlite" else postgresql.insert(table)
+        return insert_into(self.dialect, table)
 
     async def now(self) -> int:
         """Return the time of the transaction, in milliseconds since 1970, on the clock of the database."""
         if self._now is None:
-            self._now = int((await self.connection.execute(text(NOW[self.dialect]))).scalar_one())
+            self._now = int((await self.run(_NOW)).rows[0][0])
         return self._now
 
 
@@ -217,6 +231,7 @@ def is_in_transaction() -> bool:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+_NOW: Final = Prepared(lambda dialect: text(NOW[dialect]))
 _IN_TRANSACTION: Final = ContextVar("in_transaction", default=False)
 _READING_SQLITE: Final[dict[str, Any]] = {READS: True}
 #: One snapshot for all statements of the transaction.
@@ -241,6 +256,14 @@ def _carry_out(connection: Connection, statement: str, values: tuple[Any, ...]) 
     try:
         cursor.execute(statement, values)
         return Outcome(cursor.fetchall(), cursor.rowcount)
+    finally:
+        cursor.close()
+
+
+def _carry_out_all(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.executemany(statement, rows)
     finally:
         cursor.close()
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ClauseElement
+from sqlalchemy import BindParameter, ClauseElement, Table, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -61,6 +62,16 @@ class Prepared:
         return written
 
 
+def insert_into(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":
+    """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+def filled(table: Table, *names: str) -> dict[str, BindParameter[Any]]:
+    """Return a parameter for each of these columns, under its name; for all of the table where none is named."""
+    return {name: bindparam(name, type_=table.c[name].type) for name in names or table.c.keys()}
+
+
 class Runs(Protocol):
     """Who carries out prepared statements: a transaction, or whoever asks a single question outside of one."""
 
@@ -80,6 +91,6 @@ class Runs(Protocol):
 def _written(statement: ClauseElement, dialect: Dialect) -> Written:
     compiled = statement.compile(dialect=dialect)
     if not isinstance(compiled, SQLCompiler):
-        raise AssertionError("only questions and changes are prepared")
+        raise TypeError("only questions and changes are prepared")
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     return Written(str(compiled), tuple(compiled.positiontup or ()), constants)

@@ -18,6 +18,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from typing_extensions import override
 
+from escrowd.store.prepared import Outcome
+
 ResultT = TypeVar("ResultT")
 
 #: The execution option of a connection that only reads.
@@ -47,7 +49,7 @@ async def _connect(path: Path, busy_timeout: float) -> aiosqlite.Connection:
         check_same_thread=False,
         factory=_SqliteConnection,
     )
-    connection = _Connection(connect, iter_chunk_size=64)
+    connection = InPlace(connect, iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does: an abandoned one must not keep us alive
     return await connection
 
@@ -81,7 +83,7 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
-class _Connection(aiosqlite.Connection):
+class InPlace(aiosqlite.Connection):
     """A connection whose thread is visited only for what may wait."""
 
     #: Whether the transaction under way may have changed something.
@@ -103,6 +105,15 @@ class _Connection(aiosqlite.Connection):
         await self.do(sqlite3.Connection.rollback)
         self.is_writing = False
 
+    def run(self, statement: str, values: tuple[Any, ...]) -> Outcome:
+        """Carry out a statement in place, in the transaction that has begun."""
+        cursor = self._conn.execute(statement, values)
+        try:
+            # Some statements know how many rows they have changed only when their own rows were fetched.
+            return Outcome(cursor.fetchall(), cursor.rowcount)
+        finally:
+            cursor.close()
+
     async def do(self, act: Callable[[sqlite3.Connection], ResultT], *, waits: bool = False) -> ResultT:
         """Do something with the connection: in its thread where it may wait, or where that is still at work."""
         if not (waits or self._is_away):
@@ -117,7 +128,7 @@ class _Connection(aiosqlite.Connection):
 class _Cursor:
     """Carries out a statement and fetches all its rows, at once."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: InPlace) -> None:
         self.description: Sequence[Any] | None = None
         self.rowcount = -1
         self.lastrowid = 0
