@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final
 
-from escrowd.bench.api_process import BARE_PATH, Orders, Serving, in_own_process
+from escrowd.bench.api_process import BARE_PATH, READY_PATH, Orders, Serving, in_own_process
 from escrowd.bench.http_load import Connection, request, requests_per_second
 from escrowd.bench.rows import Goal, Row, at_most_times_floor, row
 from escrowd.bench.sampling import Sides, Tell, side_by_side, tell_nobody
@@ -67,8 +67,6 @@ async def measure_api(samples: ApiSamples | None = None, tell: Tell = tell_nobod
 
 _HUNDREDTHS: Final = 100
 _MILLI: Final = 1000
-#: How long an answer to get is, about: that of the bare route is as long.
-_SIZE_OF_ESCROW: Final = 1_800
 
 
 async def _measure(name: str, database_url: str, place: Path, wanted: ApiSamples, tell: Tell) -> tuple[Row, ...]:
@@ -89,13 +87,14 @@ async def _measure(name: str, database_url: str, place: Path, wanted: ApiSamples
 async def _asked_in_turn(name: str, database_url: str, place: Path, wanted: ApiSamples) -> AsyncIterator["_Bench"]:
     stock = wanted.creates + wanted.crowd + wanted.warming
     orders = Orders(place=f"{place}-api", database_url=database_url, trades=wanted.trades, stock=stock)
-    async with (
-        in_own_process(orders) as api,
-        in_own_process(Orders(place=f"{place}-bare", bytes=_SIZE_OF_ESCROW)) as bare,
-        Connection.open(api.port) as to_api,
-        Connection.open(bare.port) as to_bare,
-    ):
-        yield _Bench(name, wanted, _Side(api, to_api), _Side(bare, to_bare))
+    async with in_own_process(orders) as api, Connection.open(api.port) as to_api:
+        headers = {"Authorization": f"Bearer {api.key}"}
+        escrow = await to_api.ask(request("GET", f"/v1/escrows/{api.escrows[-1]}", headers))
+        async with (
+            in_own_process(Orders(place=f"{place}-bare", answer=escrow.decode())) as bare,
+            Connection.open(bare.port) as to_bare,
+        ):
+            yield _Bench(name, wanted, _Side(api, to_api), _Side(bare, to_bare))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +123,7 @@ class _Bench:
         gets, creates = self._gets(), self._creates()
         return (
             partial(self._answers, "get an escrow", gets, wanted.gets, GET_GOAL),
+            partial(self._beside_bytes, gets, wanted.gets),
             partial(self._answers, "list 20 escrows", cycle([pages]), wanted.pages),
             partial(self._answers, "100 events", cycle([events]), wanted.pages),
             partial(self._answers, "create an escrow, from the stock", creates, wanted.creates, CREATE_GOAL),
@@ -147,6 +147,15 @@ class _Bench:
             self._row(f"{what}, p50", sides, 50, goal),
             self._row(f"{what}, p99", sides, 99),
         )
+
+    async def _beside_bytes(self, requests: Iterator[bytes], rounds: int) -> tuple[Row, ...]:
+        """Ask beside the route that has its bytes ready: no goal, but the lowest floor that there is."""
+        sides = await side_by_side(
+            rounds,
+            lambda: self._bare.connection.ask(_READY),
+            lambda: self._api.connection.ask(next(requests)),
+        )
+        return (self._row("get an escrow, beside bytes that are ready, p50", sides, 50),)
 
     def _row(self, what: str, sides: Sides, percent: int, goal: Goal | None = None) -> Row:
         value, floor = (_MILLI * percentile(samples, percent) for samples in (sides.managed, sides.raw))
@@ -172,6 +181,7 @@ class _Bench:
 
 
 _BARE: Final = request("GET", BARE_PATH)
+_READY: Final = request("GET", READY_PATH)
 _NEW_ESCROW: Final = {
     "amount": "1500000000000",
     "buyer": {"refund_address": address("buyer")},

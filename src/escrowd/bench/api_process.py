@@ -1,9 +1,11 @@
-"""The API in a process of its own, as its clients meet it, and beside it a bare route in another one.
+"""The API in a process of its own, as its clients meet it, and beside it a bare route of the framework in another one.
 
-The bare route is what the framework does by itself: it is routed to, and answers a text that was there before.
+The bare route returns the same JSON each time, as large as an escrow, and nobody asks who calls. A second one returns
+bytes that were there before, which is the least that the framework can do.
 """
 
 import asyncio
+import json
 import logging
 import os
 import sys
@@ -11,7 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI
@@ -27,8 +29,9 @@ from escrowd.testing.ending import until_told_or_orphaned
 from escrowd.testing.ports import LOOPBACK
 from escrowd.wallets.running import RunningProcess
 
-#: Where the bare route is.
+#: Where the bare route is, and the one with bytes that are ready.
 BARE_PATH: Final = "/bare"
+READY_PATH: Final = "/ready"
 #: Seconds in which a process must have filled its store and begun to serve, and then to end.
 PATIENCE: Final = 300.0
 
@@ -42,8 +45,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     trades: int = 0
     #: Finished wallets that are left for escrows to come.
     stock: int = 0
-    #: Size of the answer of the bare route.
-    bytes: int = 0
+    #: The answer of the bare route, as JSON.
+    answer: str = "{}"
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +119,7 @@ async def _serve(orders: Orders) -> None:
     # As a service does in earnest: one line of JSON for each request.
     configure_logging(level=logging.INFO, as_json=True)
     ends = asyncio.create_task(until_told_or_orphaned())
-    async with _bare(orders.bytes) if orders.database_url is None else _api(orders, orders.database_url) as serving:
+    async with _bare(orders.answer) if orders.database_url is None else _api(orders, orders.database_url) as serving:
         _say(orders, serving)
         await ends
 
@@ -132,13 +135,16 @@ async def _api(orders: Orders, database_url: str) -> AsyncIterator[Serving]:
 
 
 @asynccontextmanager
-async def _bare(size: int) -> AsyncIterator[Serving]:
-    app = FastAPI(openapi_url=None)
-    body = msgspec.json.encode({"bare": "x" * (size - len('{"bare":""}'))})
+async def _bare(answer: str) -> AsyncIterator[Serving]:
+    app, value = FastAPI(openapi_url=None), json.loads(answer)
 
     @app.get(BARE_PATH)
-    async def bare() -> Response:
-        return Response(body, media_type="application/json")
+    async def bare() -> Any:
+        return value
+
+    @app.get(READY_PATH)
+    async def ready() -> Response:
+        return Response(answer, media_type="application/json")
 
     async with served(app, LOOPBACK, 0) as port:
         yield Serving(port=port)

@@ -83,7 +83,7 @@ async def fill(house: ApiHouse, trades: int) -> tuple[EscrowId, ...]:
                 made.append(await _carried_on(tx, first, MIXTURE[number % len(MIXTURE)]))
     watch = SqlWatchLog(house.database, house.vault)
     for each in made:
-        await watch.keep(WatchedAddress(each.id, each.address or "", view_key(each.id), each.restore_height))
+        await watch.keep(WatchedAddress(each.id, each.address or "", view_key(each.id), each.restore_height or 0))
     await watch.record(_progress(made))
     return tuple(each.id for each in made)
 

@@ -197,9 +197,15 @@ class Session:
         written = prepared.on(self.connection.dialect)
         if self.dialect != "sqlite":
             return await self.connection.run_sync(_carry_out, written.text, written.values(values))
-        if self._in_place is None:
-            self._in_place = (await self.connection.get_raw_connection()).driver_connection
-        return self._in_place.run(written.text, written.values(values))
+        in_place = self._in_place or await self._find_in_place()
+        return in_place.run(written.text, written.values(values))
+
+    async def _find_in_place(self) -> InPlace:
+        found = (await self.connection.get_raw_connection()).driver_connection
+        if not isinstance(found, InPlace):
+            raise TypeError("the connections of SQLite are those of escrowd.store.sqlite")
+        self._in_place = found
+        return found
 
     async def run_for_all(self, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
         """Carry out a statement that was written before for each of these rows."""
