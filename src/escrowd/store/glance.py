@@ -82,7 +82,7 @@ class PostgresGlance:
                     **self._options,
                     min_size=0,
                     max_size=MOST_AT_ONCE,
-                    server_settings={"default_transaction_read_only": "on"},
+                    server_settings=_SETTINGS,
                     reset=_leave_as_it_is,
                 )
             return self._pool
@@ -91,6 +91,10 @@ class PostgresGlance:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _OF_SQLALCHEMY: Final = frozenset({"prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback"})
+
+
+#: A plan is made once for each question: all of them go by keys, and to plan one takes longer than to carry it out.
+_SETTINGS: Final = {"default_transaction_read_only": "on", "plan_cache_mode": "force_generic_plan"}
 
 
 async def _leave_as_it_is(_connection: object) -> None:
