@@ -19,16 +19,16 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
-from sqlalchemy import Table, text
+from sqlalchemy import Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, InterfaceError
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, InterfaceError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
 from escrowd.store.glance import Glance, PostgresGlance, SqliteGlance
-from escrowd.store.prepared import Outcome, Prepared, insert_into
+from escrowd.store.prepared import Outcome, Prepared, Written, insert_into
 from escrowd.store.sqlite import READS, InPlace, sqlite_engine
 
 #: Seconds that SQLite waits for a lock that another process has.
@@ -173,8 +173,9 @@ class Session:
         #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
         self.woken: dict[str, int] = {}
         self._now: int | None = None
-        #: The connection of SQLite itself, once it was needed.
-        self._in_place: InPlace | None = None
+        #: The connection of the driver, once the transaction has begun.
+        self._driver: Any = None
+        self._done: set[Prepared] = set()
         self._last: list[tuple[str, LastAct]] = []
 
     def before_commit(self, key: str, act: "LastAct") -> None:
@@ -195,17 +196,21 @@ class Session:
     async def run(self, prepared: Prepared, **values: Any) -> Outcome:
         """Carry out a statement that was written before."""
         written = prepared.on(self.connection.dialect)
-        if self.dialect != "sqlite":
-            return await self.connection.run_sync(_carry_out, written.text, written.values(values))
-        in_place = self._in_place or await self._find_in_place()
-        return in_place.run(written.text, written.values(values))
+        ordered = written.values(values)
+        if self._driver is None:
+            # The first one goes the long way: with it SQLAlchemy begins the transaction, where it has not yet.
+            outcome = await self.connection.run_sync(_carry_out, written.text, ordered)
+            self._driver = (await self.connection.get_raw_connection()).driver_connection
+            return outcome
+        if isinstance(self._driver, InPlace):
+            return self._driver.run(written.text, ordered)
+        return await _carry_out_on_postgres(self._driver, written, ordered)
 
-    async def _find_in_place(self) -> InPlace:
-        found = (await self.connection.get_raw_connection()).driver_connection
-        if not isinstance(found, InPlace):
-            raise TypeError("the connections of SQLite are those of escrowd.store.sqlite")
-        self._in_place = found
-        return found
+    async def once(self, prepared: Prepared) -> None:
+        """Carry out a statement that need not be repeated in the same transaction, such as taking a lock."""
+        if prepared not in self._done:
+            await self.run(prepared)
+            self._done.add(prepared)
 
     async def run_for_all(self, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
         """Carry out a statement that was written before for each of these rows."""
@@ -247,7 +252,18 @@ _READING_POSTGRESQL: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE REA
 def _engine(url: URL, is_sqlite: bool) -> AsyncEngine:  # noqa: FBT001 - which of the two
     if is_sqlite:
         return sqlite_engine(url, BUSY_TIMEOUT)
-    return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10)
+    engine = create_async_engine(url, isolation_level="READ COMMITTED", pool_size=10)
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Let the pool replace its connections where one has broken since it was used: the driver has heard of that.
+
+    The usual way is to ask the server something before each transaction, which takes as long as a statement.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError("the server has closed the connection")
 
 
 def _make_private(path: Path) -> None:
@@ -264,6 +280,13 @@ def _carry_out(connection: Connection, statement: str, values: tuple[Any, ...]) 
         return Outcome(cursor.fetchall(), cursor.rowcount)
     finally:
         cursor.close()
+
+
+async def _carry_out_on_postgres(driver: Any, written: Written, values: tuple[Any, ...]) -> Outcome:
+    if written.has_rows:
+        return Outcome(await driver.fetch(written.text, *values))
+    # Such as "UPDATE 1" or "INSERT 0 1".
+    return Outcome((), int((await driver.execute(written.text, *values)).rpartition(" ")[2]))
 
 
 def _carry_out_all(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -144,7 +144,7 @@ class EscrowTable:
         if self._session.dialect == "postgresql":
             # Cursors are given in the order of commits: a reader who has seen one never misses an earlier one that
             # was committed later. Held until the end of the transaction.
-            await self._session.run(_LOCK_LOG)
+            await self._session.once(_LOCK_LOG)
         last = await self._last(step.after.id) if step.before else None
         sequence, previous = (last.sequence, last.hash) if last else (0, NO_HASH)
         data = data_of(step)

@@ -13,6 +13,7 @@ from sqlalchemy import BindParameter, ClauseElement, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import UpdateBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Written:
     names: tuple[str, ...]
     #: Parameters that are always the same.
     constants: Mapping[str, Any]
+    #: Whether it answers with rows. What changes something without answering tells how many it has changed.
+    has_rows: bool
 
     def values(self, named: Mapping[str, Any]) -> tuple[Any, ...]:
         """Put the parameters into order."""
@@ -93,4 +96,8 @@ def _written(statement: ClauseElement, dialect: Dialect) -> Written:
     if not isinstance(compiled, SQLCompiler):
         raise TypeError("only questions and changes are prepared")
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    return Written(str(compiled), tuple(compiled.positiontup or ()), constants)
+    return Written(str(compiled), tuple(compiled.positiontup or ()), constants, _has_rows(statement))
+
+
+def _has_rows(statement: ClauseElement) -> bool:
+    return not isinstance(statement, UpdateBase) or bool(statement.exported_columns)
