@@ -6,14 +6,17 @@ An escrow is looked at far more often than it changes, and each question costs m
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     CompoundSelect,
     Select,
     Text,
+    any_,
     bindparam,
     cast,
     func,
@@ -72,16 +75,16 @@ def _question(dialect: str) -> CompoundSelect[Any]:
         schema.attempts,
         schema.spends,
     )
-    wanted = _given(dialect)
+    wanted = partial(_wanted, dialect)
     return union_all(
-        _part(_ESCROW, escrows.c.id, escrows.c.version, escrows.c.body).where(escrows.c.id.in_(wanted)),
-        _part(_OUTPUT, outputs.c.escrow, null(), outputs.c.body).where(outputs.c.escrow.in_(wanted)),
-        _part(_PAYOUT, payouts.c.escrow, payouts.c.number, payouts.c.body).where(payouts.c.escrow.in_(wanted)),
+        _part(_ESCROW, escrows.c.id, escrows.c.version, escrows.c.body).where(wanted(escrows.c.id)),
+        _part(_OUTPUT, outputs.c.escrow, null(), outputs.c.body).where(wanted(outputs.c.escrow)),
+        _part(_PAYOUT, payouts.c.escrow, payouts.c.number, payouts.c.body).where(wanted(payouts.c.escrow)),
         _part(_ATTEMPT, payouts.c.escrow, null(), attempts.c.body)
         .join_from(payouts, attempts, attempts.c.payout == payouts.c.id)
-        .where(payouts.c.escrow.in_(wanted), or_(*(attempts.c.step == str(each) for each in SIGNED))),
+        .where(wanted(payouts.c.escrow), or_(*(attempts.c.step == str(each) for each in SIGNED))),
         _part(_SPEND, spends.c.escrow, spends.c.height, spends.c.key_image + " " + spends.c.txid).where(
-            spends.c.escrow.in_(wanted)
+            wanted(spends.c.escrow)
         ),
         _part(_TIP, _NOBODYS, schema.cursors.c.height, cast(schema.cursors.c.time, Text)).where(
             schema.cursors.c.lane == COMMON
@@ -95,12 +98,13 @@ def _question(dialect: str) -> CompoundSelect[Any]:
     )
 
 
-def _given(dialect: str) -> Select[Any]:
-    """Return the escrows that are asked for, as rows."""
+def _wanted(dialect: str, column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Say that a column names one of the escrows that are asked for."""
     if dialect == "sqlite":
         given = func.json_each(bindparam("escrows", type_=Text)).table_valued("value")
-        return select(given.c.value)
-    return select(func.unnest(bindparam("escrows", type_=ARRAY(Text))))
+        return column.in_(select(given.c.value))
+    # Not a list of rows: PostgreSQL takes that for a long one, and reads the whole tables.
+    return column == any_(bindparam("escrows", type_=ARRAY(Text)))
 
 
 _QUESTION: Final = Prepared(_question)
