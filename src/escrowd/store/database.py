@@ -21,7 +21,7 @@ from typing import Any, Final, Self, TypeAlias
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
 from sqlalchemy import Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, InterfaceError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -198,13 +198,20 @@ class Session:
         written = prepared.on(self.connection.dialect)
         ordered = written.values(values)
         if self._driver is None:
-            # The first one goes the long way: with it SQLAlchemy begins the transaction, where it has not yet.
-            outcome = await self.connection.run_sync(_carry_out, written.text, ordered)
+            # The first one goes the long way: with it SQLAlchemy begins the transaction, where it has not yet. It gives
+            # up the connection if that is cut off half-way, where nobody knows whether the transaction has begun.
+            result = await self.connection.exec_driver_sql(written.text, ordered)
+            outcome = Outcome(result.all() if result.returns_rows else (), result.rowcount)
             self._driver = (await self.connection.get_raw_connection()).driver_connection
             return outcome
         if isinstance(self._driver, InPlace):
             return self._driver.run(written.text, ordered)
-        return await _carry_out_on_postgres(self._driver, written, ordered)
+        try:
+            return await _carry_out_on_postgres(self._driver, written, ordered)
+        except asyncio.CancelledError:
+            # As SQLAlchemy does it: what was cut off may still be under way, and the connection is not used again.
+            await self.connection.invalidate()
+            raise
 
     async def once(self, prepared: Prepared) -> None:
         """Carry out a statement that need not be repeated in the same transaction, such as taking a lock."""
@@ -218,7 +225,7 @@ class Session:
             await self.run(prepared, **rows[0])
             return
         written = prepared.on(self.connection.dialect)
-        await self.connection.run_sync(_carry_out_all, written.text, [written.values(row) for row in rows])
+        await self.connection.exec_driver_sql(written.text, [written.values(row) for row in rows])
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
@@ -272,29 +279,11 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
-def _carry_out(connection: Connection, statement: str, values: tuple[Any, ...]) -> Outcome:
-    """Give a statement to the driver, in the transaction of the connection."""
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(statement, values)
-        return Outcome(cursor.fetchall(), cursor.rowcount)
-    finally:
-        cursor.close()
-
-
 async def _carry_out_on_postgres(driver: Any, written: Written, values: tuple[Any, ...]) -> Outcome:
     if written.has_rows:
         return Outcome(await driver.fetch(written.text, *values))
     # Such as "UPDATE 1" or "INSERT 0 1".
     return Outcome((), int((await driver.execute(written.text, *values)).rpartition(" ")[2]))
-
-
-def _carry_out_all(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    cursor = connection.connection.cursor()
-    try:
-        cursor.executemany(statement, rows)
-    finally:
-        cursor.close()
 
 
 @asynccontextmanager
