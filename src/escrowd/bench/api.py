@@ -87,14 +87,21 @@ async def _measure(name: str, database_url: str, place: Path, wanted: ApiSamples
 async def _asked_in_turn(name: str, database_url: str, place: Path, wanted: ApiSamples) -> AsyncIterator["_Bench"]:
     stock = wanted.creates + wanted.crowd + wanted.warming
     orders = Orders(place=f"{place}-api", database_url=database_url, trades=wanted.trades, stock=stock)
-    async with in_own_process(orders) as api, Connection.open(api.port) as to_api:
-        headers = {"Authorization": f"Bearer {api.key}"}
-        escrow = await to_api.ask(request("GET", f"/v1/escrows/{api.escrows[-1]}", headers))
+    async with in_own_process(orders) as api:
+        answer = (await _an_escrow(api)).decode()
         async with (
-            in_own_process(Orders(place=f"{place}-bare", answer=escrow.decode())) as bare,
+            in_own_process(Orders(place=f"{place}-bare", answer=answer)) as bare,
+            # Opened last: a server closes connections that are idle.
+            Connection.open(api.port) as to_api,
             Connection.open(bare.port) as to_bare,
         ):
             yield _Bench(name, wanted, _Side(api, to_api), _Side(bare, to_bare))
+
+
+async def _an_escrow(api: Serving) -> bytes:
+    async with Connection.open(api.port) as connection:
+        headers = {"Authorization": f"Bearer {api.key}"}
+        return await connection.ask(request("GET", f"/v1/escrows/{api.escrows[-1]}", headers))
 
 
 @dataclass(frozen=True, slots=True)
