@@ -34,9 +34,10 @@ check: setup ## lint, strict types, import contracts and the shape of the tree
 unit: $(INSTALLED) ## the tests of pure code, in seconds
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py
 
-bench: setup ## sessions and whole escrows beside the raw wallet RPC, in one run each
+bench: setup ## sessions and whole escrows beside the raw wallet RPC, the API beside a bare route
 	$(BIN)/escrowd bench sessions
 	$(BIN)/escrowd bench escrow
+	$(BIN)/escrowd bench api
 
 docs: $(INSTALLED) ## write the pages that are made from code
 	@scripts/make-docs

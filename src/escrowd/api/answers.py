@@ -35,8 +35,7 @@ def respond(answer: Answer) -> Response:
 
 async def shown_to(parts: ApiParts, caller: Caller, escrow: EscrowId) -> wire.Escrow:
     """Show an escrow as it is now. Raises NoSuchEscrow, also where it is none of the caller's business."""
-    async with parts.store.reading() as tx:
-        return escrow_shown(await parts.desk.see(tx, caller, escrow))
+    return escrow_shown(await parts.desk.see(parts.store, caller, escrow))
 
 
 def first_links(parts: ApiParts, escrow: EscrowId) -> tuple[wire.PartyLink, ...]:

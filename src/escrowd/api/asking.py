@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Request
 from pydantic import ValidationError
 
 from escrowd.api.errors import InvalidRequest, MalformedBody, TooManyRequests, WrongMediaType
-from escrowd.api.parts import Parts
+from escrowd.api.parts import parts_of
 from escrowd.domain.access import Caller
 from escrowd.domain.secret import Secret
 from escrowd.service.front.answering import Asked
@@ -26,8 +26,10 @@ BODY_MODEL: Final = "body_model"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 
-async def authenticated(request: Request, parts: Parts) -> Caller:
+async def authenticated(request: Request) -> Caller:
     """Find out who calls. Raises NotAuthenticated, and TooManyRequests where too many wrong tokens came from there."""
+    # Not asked for as a dependency: for each one inside another FastAPI looks through the whole request once more.
+    parts = await parts_of(request)
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("send a key or a party's token with the header 'Authorization: Bearer …'")

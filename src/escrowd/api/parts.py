@@ -77,8 +77,9 @@ class ApiParts:
     observe: Observer = nobody_wants_to_know
 
 
-def parts_of(request: Request) -> ApiParts:
+async def parts_of(request: Request) -> ApiParts:
     """Return what the routes of this application work with."""
+    # Asynchronous although it waits for nothing: FastAPI would send a plain function to a thread, with each request.
     parts: ApiParts = request.app.state.parts
     return parts
 

@@ -1,9 +1,11 @@
 """Serves an application over HTTP for as long as a block lasts."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,7 +30,7 @@ async def served(app: ASGIApp, host: str, port: int, stop_patience: float = 10.0
         AddressTaken: the address is in use, or none of this machine.
 
     """
-    with _listening(host, port) as listener:
+    with _listening(host, port) as listener, _collected_seldom():
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -71,6 +73,29 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+#: So many more objects than before, in each generation, until the collector looks for cycles. Python's own numbers are
+#: for short programs: a request makes more objects than the first of them by itself.
+_SELDOM: Final = (20_000, 20, 50)
+
+
+@contextmanager
+def _collected_seldom() -> Iterator[None]:
+    """Let the garbage collector leave alone what was there before, and look through the rest less often.
+
+    Half of what is in memory are classes, schemas and routes, which are never garbage: to look through them takes a
+    fifth of the time of a request.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @contextmanager

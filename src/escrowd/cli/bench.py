@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from escrowd.bench.api import measure_api
 from escrowd.bench.escrow import measure_escrows
 from escrowd.bench.rows import all_hold, as_json, as_table
 from escrowd.bench.sessions import measure_sessions
@@ -80,6 +81,25 @@ def bench_escrow(
         typer.echo(as_json(rows))
     else:
         Console().print(as_table(rows, "escrows beside the raw wallet RPC"))
+    raise typer.Exit(0 if all_hold(rows) else 1)
+
+
+@bench_app.command("api")
+def bench_api(
+    *,
+    as_json_list: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
+) -> None:
+    """Compare the API with a bare route of its framework, on SQLite and PostgreSQL; exit 1 where a goal does not hold.
+
+    Takes about two minutes, and needs no Monero. Without PostgreSQL its rows are left out.
+    """
+    configure_logging(level=logging.ERROR, as_json=False)
+    with _Shown(Console(stderr=True)) as shown:
+        rows = run_until_interrupted(measure_api(tell=shown.tell), shown.stops)
+    if as_json_list:
+        typer.echo(as_json(rows))
+    else:
+        Console().print(as_table(rows, "the API beside a bare route"))
     raise typer.Exit(0 if all_hold(rows) else 1)
 
 

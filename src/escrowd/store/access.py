@@ -1,6 +1,8 @@
 """Who may call, what they were answered and what they did, in SQL."""
 
-from sqlalchemy import select, update
+from typing import Final
+
+from sqlalchemy import bindparam, select, update
 
 from escrowd.domain.access import ApiKeyRecord, AuditEntry, Scope, StoredAnswer
 from escrowd.domain.cause import present_cause
@@ -8,6 +10,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.store import schema_access as schema
 from escrowd.store.database import Session
+from escrowd.store.prepared import Prepared, Runs, filled, insert_into
 
 
 class AccessTable:
@@ -68,10 +71,23 @@ class AccessTable:
         return int(changed.scalar_one())
 
 
-class AnswerTable:
+class AnswersGiven:
+    """Answers that were given to requests with an Idempotency-Key."""
+
+    def __init__(self, asks: Runs) -> None:
+        self._asks = asks
+
+    async def find(self, caller: str, key: str) -> StoredAnswer | None:
+        """Return what was answered to a caller under a key."""
+        row = (await self._asks.run(_FIND, caller=caller, key=key)).one_or_none()
+        return None if row is None else StoredAnswer(*row)
+
+
+class AnswerTable(AnswersGiven):
     """Answers to requests with an Idempotency-Key, of one transaction."""
 
     def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._session = session
 
     async def reserve(self, caller: str, key: str, request: str) -> StoredAnswer | None:
@@ -79,31 +95,13 @@ class AnswerTable:
 
         Whoever comes with the same key meanwhile waits for our end: the primary key makes them wait.
         """
-        statement = self._session.insert(schema.answers).values(
-            caller=caller, key=key, request=request, status=0, sealed_body="", at=await self._session.now()
-        )
-        added = await self._session.connection.execute(
-            statement.on_conflict_do_nothing(index_elements=["caller", "key"])
-        )
-        return None if added.rowcount == 1 else await self.find(caller, key)
-
-    async def find(self, caller: str, key: str) -> StoredAnswer | None:
-        """Return what was answered to a caller under a key."""
-        table = schema.answers
-        query = select(table.c.request, table.c.status, table.c.sealed_body).where(
-            table.c.caller == caller, table.c.key == key
-        )
-        row = (await self._session.connection.execute(query)).one_or_none()
-        return None if row is None else StoredAnswer(*row)
+        values = {"caller": caller, "key": key, "request": request, "status": 0, "sealed_body": ""}
+        added = await self._session.run(_RESERVE, **values, at=await self._session.now())
+        return None if added.changed == 1 else await self.find(caller, key)
 
     async def keep(self, caller: str, key: str, answer: StoredAnswer) -> None:
         """Store the answer under a key that was reserved in this transaction."""
-        table = schema.answers
-        await self._session.connection.execute(
-            update(table)
-            .where(table.c.caller == caller, table.c.key == key)
-            .values(status=answer.status, sealed_body=answer.sealed_body)
-        )
+        await self._session.run(_KEEP, whose=caller, under=key, status=answer.status, sealed_body=answer.sealed_body)
 
 
 class AuditTable:
@@ -114,15 +112,8 @@ class AuditTable:
 
     async def note(self, caller: str, action: str, subject: str) -> None:
         """Note that somebody did something, now."""
-        await self._session.connection.execute(
-            self._session.insert(schema.audit).values(
-                at=await self._session.now(),
-                caller=caller,
-                action=action,
-                subject=subject,
-                cause=present_cause(),
-            )
-        )
+        at, cause = await self._session.now(), present_cause()
+        await self._session.run(_NOTE, at=at, caller=caller, action=action, subject=subject, cause=cause)
 
     async def entries(self, after: int = 0, limit: int = 100, subject: str | None = None) -> tuple[AuditEntry, ...]:
         """Return entries with a number above ``after``, in order; of one subject only, where one is named."""
@@ -143,6 +134,32 @@ class AuditTable:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+_answers: Final = schema.answers
+_RESERVE: Final = Prepared(
+    lambda dialect: (
+        insert_into(dialect, _answers)
+        .values(filled(_answers, "caller", "key", "request", "status", "sealed_body", "at"))
+        .on_conflict_do_nothing(index_elements=["caller", "key"])
+    )
+)
+_FIND: Final = Prepared(
+    lambda _: select(_answers.c.request, _answers.c.status, _answers.c.sealed_body).where(
+        _answers.c.caller == bindparam("caller"), _answers.c.key == bindparam("key")
+    )
+)
+_KEEP: Final = Prepared(
+    lambda _: (
+        update(_answers)
+        .where(_answers.c.caller == bindparam("whose"), _answers.c.key == bindparam("under"))
+        .values(filled(_answers, "status", "sealed_body"))
+    )
+)
+_NOTE: Final = Prepared(
+    lambda dialect: insert_into(dialect, schema.audit).values(
+        filled(schema.audit, "at", "caller", "action", "subject", "cause")
+    )
+)
 
 
 def _key(id_: str, name: str, digest: str, scopes: str, created_at: int, revoked_at: int | None) -> ApiKeyRecord:

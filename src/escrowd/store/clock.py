@@ -1,10 +1,13 @@
 """The clock of the database, and beside it the running clock: the time in which the service was up and in sync."""
 
+from typing import Final
+
 from sqlalchemy import select
 
 from escrowd.domain.escrow.facts import Moment
 from escrowd.store import schema
 from escrowd.store.database import Session
+from escrowd.store.prepared import Prepared
 
 
 class ClockTable:
@@ -15,8 +18,8 @@ class ClockTable:
 
     async def now(self) -> Moment:
         """Return the moment, in UTC and on the running clock."""
-        running = (await self._session.connection.execute(select(schema.service_clock.c.running))).scalar_one_or_none()
-        return Moment(await self._session.now(), running or 0)
+        row = (await self._session.run(_RUNNING)).one_or_none()
+        return Moment(await self._session.now(), row[0] if row else 0)
 
     async def beat(self, *, counts: bool, longest_gap: int = 30_000) -> Moment:
         """Advance the running clock by the time since the last beat.
@@ -47,3 +50,8 @@ class ClockTable:
         statement = self._session.insert(schema.service_clock).values(one=1, **values)
         await self._session.connection.execute(statement.on_conflict_do_update(index_elements=["one"], set_=values))
         return Moment(await self._session.now(), running)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_RUNNING: Final = Prepared(lambda _: select(schema.service_clock.c.running))

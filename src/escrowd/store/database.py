@@ -10,7 +10,7 @@ deliveries, and last the work rows by their keys.
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from itertools import groupby
@@ -20,15 +20,17 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
-from sqlalchemy import Table, text
+from sqlalchemy import Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
+from sqlalchemy.exc import ArgumentError, DBAPIError, EmulatedDBAPIException, InterfaceError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
-from escrowd.store.sqlite import READS, sqlite_engine
+from escrowd.store.glance import Glance, PostgresGlance, SqliteGlance
+from escrowd.store.prepared import Outcome, Prepared, Written, insert_into
+from escrowd.store.sqlite import READS, InPlace, sqlite_engine
 
 #: Seconds that SQLite waits for a lock that another process has, where nothing else is said.
 BUSY_TIMEOUT: Final = 30.0
@@ -59,6 +61,7 @@ class Database:
         self._writer = asyncio.Lock() if self.is_sqlite else None
         self._listeners: list[Callable[[str], None]] = []
         self._engine: AsyncEngine | None = None
+        self._glance: Glance | None = None
 
     @property
     def dialect(self) -> str:
@@ -78,11 +81,19 @@ class Database:
             if self.is_sqlite
             else _postgresql_engine(self.url, read_only=self._read_only)
         )
+        self._glance = (
+            SqliteGlance(self.url.database or "", self._busy_timeout)
+            if self.is_sqlite
+            else PostgresGlance(self.url, self._engine.dialect)
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._glance is not None:
+            await self._glance.close()
+            self._glance = None
         if self._engine is not None:
             await self._engine.dispose()
             self._engine = None
@@ -134,6 +145,19 @@ class Database:
             async with connection.begin():
                 yield Session(connection, self.dialect)
 
+    async def run(self, prepared: Prepared, **values: Any) -> Outcome:
+        """Ask a single question outside of any transaction, as of its own moment. Writing is refused.
+
+        Raises:
+            DatabaseUnavailable: no connection, or it broke.
+
+        """
+        written = prepared.on(self.engine.dialect)
+        if self._glance is None:
+            raise RuntimeError("a Database is used inside 'async with' only")
+        async with _mapped():
+            return await self._glance.ask(written, written.values(values))
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection for what is no transaction, such as listening.
@@ -160,6 +184,9 @@ class Session:
         #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
         self.woken: dict[str, int] = {}
         self._now: int | None = None
+        #: The connection of the driver, once the transaction has begun.
+        self._driver: Any = None
+        self._done: set[Prepared] = set()
         self._last: list[tuple[str, LastAct]] = []
 
     def before_commit(self, key: str, act: "LastAct") -> None:
@@ -177,14 +204,48 @@ class Session:
         for act, rows in groupby(in_order, key=itemgetter(1)):
             await act(self, [key for key, _ in rows])
 
+    async def run(self, prepared: Prepared, **values: Any) -> Outcome:
+        """Carry out a statement that was written before."""
+        written = prepared.on(self.connection.dialect)
+        ordered = written.values(values)
+        if self._driver is None:
+            # The first one goes the long way: with it SQLAlchemy begins the transaction, where it has not yet. It gives
+            # up the connection if that is cut off half-way, where nobody knows whether the transaction has begun.
+            result = await self.connection.exec_driver_sql(written.text, ordered)
+            outcome = Outcome(result.all() if result.returns_rows else (), result.rowcount)
+            self._driver = (await self.connection.get_raw_connection()).driver_connection
+            return outcome
+        if isinstance(self._driver, InPlace):
+            return self._driver.run(written.text, ordered)
+        try:
+            return await _carry_out_on_postgres(self._driver, written, ordered)
+        except asyncio.CancelledError:
+            # As SQLAlchemy does it: what was cut off may still be under way, and the connection is not used again.
+            await self.connection.invalidate()
+            raise
+
+    async def once(self, prepared: Prepared) -> None:
+        """Carry out a statement that need not be repeated in the same transaction, such as taking a lock."""
+        if prepared not in self._done:
+            await self.run(prepared)
+            self._done.add(prepared)
+
+    async def run_for_all(self, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Carry out a statement that was written before for each of these rows."""
+        if len(rows) == 1:
+            await self.run(prepared, **rows[0])
+            return
+        written = prepared.on(self.connection.dialect)
+        await self.connection.exec_driver_sql(written.text, [written.values(row) for row in rows])
+
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
-        return sqlite.insert(table) if self.dialect == "sqlite" else postgresql.insert(table)
+        return insert_into(self.dialect, table)
 
     async def now(self) -> int:
         """Return the time of the transaction, in milliseconds since 1970, on the clock of the database."""
         if self._now is None:
-            self._now = int((await self.connection.execute(text(NOW[self.dialect]))).scalar_one())
+            self._now = int((await self.run(_NOW)).rows[0][0])
         return self._now
 
 
@@ -199,6 +260,7 @@ def is_in_transaction() -> bool:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+_NOW: Final = Prepared(lambda dialect: text(NOW[dialect]))
 _IN_TRANSACTION: Final = ContextVar("in_transaction", default=False)
 _EXAMPLES: Final = "give a URL such as sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME"
 _READING_SQLITE: Final[dict[str, Any]] = {READS: True}
@@ -216,15 +278,31 @@ def _url(text: str) -> URL:
 
 def _postgresql_engine(url: URL, *, read_only: bool) -> AsyncEngine:
     options = {"server_settings": {"default_transaction_read_only": "on"}} if read_only else {}
-    return create_async_engine(
-        url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=10, connect_args=options
-    )
+    engine = create_async_engine(url, isolation_level="READ COMMITTED", pool_size=10, connect_args=options)
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Let the pool replace its connections where one has broken since it was used: the driver has heard of that.
+
+    The usual way is to ask the server something before each transaction, which takes as long as a statement.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError("the server has closed the connection")
 
 
 def _make_private(path: Path) -> None:
     """Make the file before SQLite does, readable by its owner only: the journals take their rights from it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+async def _carry_out_on_postgres(driver: Any, written: Written, values: tuple[Any, ...]) -> Outcome:
+    if written.has_rows:
+        return Outcome(await driver.fetch(written.text, *values))
+    # Such as "UPDATE 1" or "INSERT 0 1".
+    return Outcome((), int((await driver.execute(written.text, *values)).rpartition(" ")[2]))
 
 
 @asynccontextmanager
@@ -251,10 +329,22 @@ async def _mapped() -> AsyncIterator[None]:
     """Turn the troubles of a database into ours, once. What a constraint refuses is mapped where it is expected."""
     try:
         yield
-    except (DBAPIError, SQLAlchemyTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except _TROUBLES as error:
         if _is_outage(error):
             raise DatabaseUnavailable(f"the database did not answer: {_reason(error)}") from error
         raise StoreError(f"the database refused: {_reason(error)}") from error
+
+
+#: What SQLAlchemy, the drivers under it and the system tell of.
+_TROUBLES: Final = (
+    DBAPIError,
+    EmulatedDBAPIException,
+    SQLAlchemyTimeout,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+)
 
 
 def _is_outage(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, insert, literal, select, text, tuple_, update
+from sqlalchemy import Row, and_, bindparam, func, literal, literal_column, select, text, tuple_, update
 
 from escrowd.domain.cause import present_cause
 from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflict
@@ -18,6 +18,7 @@ from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_iden
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
 from escrowd.store.database import Session
+from escrowd.store.prepared import Prepared, filled, insert_into
 from escrowd.store.webhooks import Outbox
 from escrowd.store.work import WorkTable, escrow_key
 
@@ -35,9 +36,8 @@ class EscrowTable:
             AlreadyStored: there is an escrow of this id.
 
         """
-        statement = self._session.insert(schema.escrows).values(id=step.after.id, **_columns(step.after))
-        added = await self._session.connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
-        if added.rowcount != 1:
+        added = await self._session.run(_ADD, id=step.after.id, **_columns(step.after))
+        if added.changed != 1:
             raise AlreadyStored(f"there is an escrow {step.after.id}")
         await self._note(step)
 
@@ -48,13 +48,10 @@ class EscrowTable:
             NoSuchEscrow: there is none of this id.
 
         """
-        query = select(schema.escrows.c.body).where(schema.escrows.c.id == escrow)
-        if for_update:
-            query = query.with_for_update()
-        body = (await self._session.connection.execute(query)).scalar_one_or_none()
-        if body is None:
+        row = (await self._session.run(_LOAD_TO_CHANGE if for_update else _LOAD, escrow=escrow)).one_or_none()
+        if row is None:
             raise NoSuchEscrow(f"there is no escrow {escrow}")
-        return decoded(body, Escrow)
+        return decoded(row[0], Escrow)
 
     async def save(self, step: Step) -> None:
         """Store a further step: the new row, log entries and effects; make the work row due.
@@ -64,12 +61,8 @@ class EscrowTable:
 
         """
         version = step.before.version if step.before else 0
-        changed = await self._session.connection.execute(
-            update(schema.escrows)
-            .where(schema.escrows.c.id == step.after.id, schema.escrows.c.version == version)
-            .values(**_columns(step.after))
-        )
-        if changed.rowcount != 1:
+        saved = await self._session.run(_SAVE, escrow=step.after.id, before=version, **_columns(step.after))
+        if saved.changed != 1:
             raise VersionConflict(f"{step.after.id} is no longer at version {version}")
         await self._note(step)
 
@@ -159,28 +152,19 @@ class EscrowTable:
 
     async def _note(self, step: Step) -> None:
         await self._append(step)
-        rows = [
-            {
-                "escrow": step.after.id,
-                "version": step.after.version,
-                "index": index,
-                "effect": effect,
-                "cause": present_cause(),
-            }
-            for index, effect in enumerate(step.effects)
-        ]
-        if rows:
-            await self._session.connection.execute(insert(schema.effects), rows)
+        now = {"escrow": step.after.id, "version": step.after.version, "cause": present_cause()}
+        for index, effect in enumerate(step.effects):
+            await self._session.run(_ADD_EFFECT, **now, index=index, effect=str(effect))
         await WorkTable(self._session).wake(escrow_key(step.after.id))
 
     async def _append(self, step: Step) -> None:
         if self._session.dialect == "postgresql":
             # Cursors are given in the order of commits: a reader who has seen one never misses an earlier one that
             # was committed later. Held until the end of the transaction.
-            await self._session.connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOG_LOCK})"))
+            await self._session.once(_LOCK_LOG)
         last = await self._last(step.after.id) if step.before else None
         sequence, previous = (last.sequence, last.hash) if last else (0, NO_HASH)
-        data, entries = data_of(step), []
+        data, events = data_of(step), []
         for number, kind in enumerate(types_of(step), 1):
             entry = LogEntry(
                 cursor=0,
@@ -198,21 +182,58 @@ class EscrowTable:
             )
             entry = replace(entry, hash=chained(entry))
             previous = entry.hash
-            entries.append(_log_columns(entry))
-        await self._session.connection.execute(insert(schema.log), entries)
-        await Outbox(self._session).put([(entry["id"], entry["type"]) for entry in entries])
+            events.append((entry.id, entry.type))
+            await self._session.run(_ADD_ENTRY, **_log_columns(entry))
+        await Outbox(self._session).put(events)
 
     async def _last(self, escrow: EscrowId) -> LogEntry | None:
-        newest = select(func.max(schema.log.c.sequence)).where(schema.log.c.escrow == escrow).scalar_subquery()
-        query = select(schema.log).where(schema.log.c.escrow == escrow, schema.log.c.sequence == newest)
-        found = _entries((await self._session.connection.execute(query)).all())
-        return found[0] if found else None
+        row = (await self._session.run(_LAST, escrow=escrow)).one_or_none()
+        return None if row is None else LogEntry(**dict(zip(schema.log.c.keys(), row, strict=True)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 #: A number of our own for the advisory lock of the log.
 _LOG_LOCK: Final = 0x657363726F77
+
+
+_escrows, _log = schema.escrows, schema.log
+_LOCK_LOG: Final = Prepared(lambda _: text(f"SELECT pg_advisory_xact_lock({_LOG_LOCK})"))
+_ADD: Final = Prepared(
+    lambda dialect: (
+        insert_into(dialect, _escrows).values(filled(_escrows)).on_conflict_do_nothing(index_elements=["id"])
+    )
+)
+_LOAD: Final = Prepared(lambda _: select(_escrows.c.body).where(_escrows.c.id == bindparam("escrow")))
+_LOAD_TO_CHANGE: Final = Prepared(
+    lambda _: select(_escrows.c.body).where(_escrows.c.id == bindparam("escrow")).with_for_update()
+)
+_CHANGING: Final = tuple(each.key for each in _escrows.c if each.key != "id")
+_SAVE: Final = Prepared(
+    lambda _: (
+        update(_escrows)
+        .where(_escrows.c.id == bindparam("escrow"), _escrows.c.version == bindparam("before"))
+        .values(filled(_escrows, *_CHANGING))
+    )
+)
+_ADD_EFFECT: Final = Prepared(
+    lambda dialect: insert_into(dialect, schema.effects).values(
+        filled(schema.effects, "escrow", "version", "index", "effect", "cause")
+    )
+)
+_ADD_ENTRY: Final = Prepared(
+    lambda dialect: insert_into(dialect, _log).values(
+        filled(_log, *(each.key for each in _log.c if each.key != "cursor"))
+    )
+)
+_LAST: Final = Prepared(
+    lambda _: (
+        select(_log)
+        .where(_log.c.escrow == bindparam("escrow"))
+        .order_by(_log.c.sequence.desc())
+        .limit(literal_column("1"))
+    )
+)
 
 
 def _columns(escrow: Escrow) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import ClauseElement, and_, bindparam, func, insert, select, update
 
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import (
@@ -20,6 +20,7 @@ from escrowd.domain.wallet_set import HostedWallet, WalletSet
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
 from escrowd.store.database import Session
+from escrowd.store.prepared import Prepared
 
 MAKING: Final = "making"
 READY: Final = "ready"
@@ -35,24 +36,8 @@ class KeySetTable:
 
     async def take(self) -> tuple[EscrowId, str] | None:
         """Take a finished set out of the stock, the oldest first, and return with it the node that made it."""
-        table = schema.key_sets
-        oldest = (
-            select(table.c.escrow)
-            .where(table.c.status == READY)
-            .order_by(table.c.at, table.c.escrow)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            # PostgreSQL may carry out a mere subquery more than once, and would take more than one.
-            .cte("oldest")
-        )
-        taken = await self._session.connection.execute(
-            update(table)
-            .where(table.c.escrow.in_(select(oldest.c.escrow)))
-            .values(status=TAKEN)
-            .returning(table.c.escrow, table.c.node)
-        )
-        found = taken.one_or_none()
-        return None if found is None else (EscrowId(found.escrow), str(found.node))
+        found = (await self._session.run(_TAKE)).one_or_none()
+        return None if found is None else (EscrowId(found[0]), str(found[1]))
 
     async def count_ready(self) -> int:
         """Return how many sets wait for an escrow."""
@@ -111,9 +96,8 @@ class KeySetTable:
 
     async def keys_of(self, escrow: EscrowId) -> KeySet | None:
         """Return the finished keys of an escrow."""
-        query = select(schema.key_sets.c.body).where(schema.key_sets.c.escrow == escrow)
-        body = (await self._session.connection.execute(query)).scalar_one_or_none()
-        return None if body is None else decoded(body, KeySet)
+        row = (await self._session.run(_KEYS, escrow=escrow)).one_or_none()
+        return None if row is None or row[0] is None else decoded(row[0], KeySet)
 
     async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
         """Return what the watcher needs of the finished wallets of an escrow."""
@@ -204,6 +188,29 @@ class KeyingTable:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _take(_dialect: str) -> ClauseElement:
+    table = schema.key_sets
+    oldest = (
+        select(table.c.escrow)
+        .where(table.c.status == READY)
+        .order_by(table.c.at, table.c.escrow)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        # PostgreSQL may carry out a mere subquery more than once, and would take more than one.
+        .cte("oldest")
+    )
+    return (
+        update(table)
+        .where(table.c.escrow.in_(select(oldest.c.escrow)))
+        .values(status=TAKEN)
+        .returning(table.c.escrow, table.c.node)
+    )
+
+
+_TAKE: Final = Prepared(_take)
+_KEYS: Final = Prepared(lambda _: select(schema.key_sets.c.body).where(schema.key_sets.c.escrow == bindparam("escrow")))
 
 
 def _wallet_columns(keys: KeySet, hosted: HostedKey) -> dict[str, str]:

@@ -12,6 +12,7 @@ from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutK
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
 from escrowd.store.database import Session
+from escrowd.store.prepared import Prepared
 
 #: The cursor that all active addresses share; its height is that of every ledger.
 COMMON: Final = "common"
@@ -104,12 +105,8 @@ class LedgerTable:
         return tuple((key, image) for key, image in rows)
 
     async def _tip(self) -> tuple[int, int]:
-        table = schema.cursors
-        rows = await self._session.connection.execute(
-            select(table.c.height, table.c.time).where(table.c.lane == COMMON)
-        )
-        found = rows.one_or_none()
-        return (0, 0) if found is None else (found.height, found.time)
+        height, time = (await self._session.run(_TIP)).one_or_none() or (0, 0)
+        return height, time
 
     async def _payouts(self, escrow: EscrowId) -> list[Payout]:
         table = schema.payouts
@@ -139,4 +136,7 @@ def paid_out(payouts: Sequence[Payout]) -> frozenset[str]:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+_TIP: Final = Prepared(
+    lambda _: select(schema.cursors.c.height, schema.cursors.c.time).where(schema.cursors.c.lane == COMMON)
+)
 _STANDING: Final = frozenset(PayoutStatus) - {PayoutStatus.ABANDONED}

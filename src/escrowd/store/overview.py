@@ -6,19 +6,24 @@ An escrow is looked at far more often than it changes, and each question costs m
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    ColumnElement,
     CompoundSelect,
     Select,
     Text,
+    any_,
     bindparam,
     cast,
+    func,
     literal,
     literal_column,
     null,
+    or_,
     select,
     union_all,
 )
@@ -29,21 +34,23 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.payouts.records import Attempt, Payout
 from escrowd.store import schema
-from escrowd.store.coding import decoded
-from escrowd.store.database import NOW, Session
+from escrowd.store.coding import decoded, encoded
+from escrowd.store.database import NOW
 from escrowd.store.ledgers import COMMON, SIGNED, paid_out
+from escrowd.store.prepared import Prepared, Runs
 
 
 class OverviewTable:
-    """Escrows as they are shown, of one transaction."""
+    """Escrows as they are shown, of one transaction, or of the moment of the question where it is asked outside."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Runs) -> None:
         self._session = session
 
     async def of(self, escrows: Sequence[EscrowId]) -> Overview:
         """Return these escrows with their money, and the moment. Those that do not exist are left out."""
-        rows = await self._session.connection.execute(_question(self._session.dialect), {"escrows": list(escrows)})
-        return _overview(rows)
+        # SQLite knows no lists, but reads JSON.
+        wanted = encoded(list(escrows)) if self._session.dialect == "sqlite" else list(escrows)
+        return _overview((await self._session.run(_QUESTION, escrows=wanted)).rows)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -60,9 +67,7 @@ _ESCROW, _OUTPUT, _PAYOUT, _ATTEMPT, _SPEND, _TIP, _CLOCK = (
 _NOBODYS: Final = literal("")
 
 
-@cache
 def _question(dialect: str) -> CompoundSelect[Any]:
-    """Write the question, once: SQLAlchemy takes longer for that than the database for the answer."""
     escrows, outputs, payouts, attempts, spends = (
         schema.escrows,
         schema.outputs,
@@ -70,16 +75,16 @@ def _question(dialect: str) -> CompoundSelect[Any]:
         schema.attempts,
         schema.spends,
     )
-    wanted = bindparam("escrows", expanding=True, type_=Text)
+    wanted = partial(_wanted, dialect)
     return union_all(
-        _part(_ESCROW, escrows.c.id, escrows.c.version, escrows.c.body).where(escrows.c.id.in_(wanted)),
-        _part(_OUTPUT, outputs.c.escrow, null(), outputs.c.body).where(outputs.c.escrow.in_(wanted)),
-        _part(_PAYOUT, payouts.c.escrow, payouts.c.number, payouts.c.body).where(payouts.c.escrow.in_(wanted)),
+        _part(_ESCROW, escrows.c.id, escrows.c.version, escrows.c.body).where(wanted(escrows.c.id)),
+        _part(_OUTPUT, outputs.c.escrow, null(), outputs.c.body).where(wanted(outputs.c.escrow)),
+        _part(_PAYOUT, payouts.c.escrow, payouts.c.number, payouts.c.body).where(wanted(payouts.c.escrow)),
         _part(_ATTEMPT, payouts.c.escrow, null(), attempts.c.body)
         .join_from(payouts, attempts, attempts.c.payout == payouts.c.id)
-        .where(payouts.c.escrow.in_(wanted), attempts.c.step.in_([str(each) for each in SIGNED])),
+        .where(wanted(payouts.c.escrow), or_(*(attempts.c.step == str(each) for each in SIGNED))),
         _part(_SPEND, spends.c.escrow, spends.c.height, spends.c.key_image + " " + spends.c.txid).where(
-            spends.c.escrow.in_(wanted)
+            wanted(spends.c.escrow)
         ),
         _part(_TIP, _NOBODYS, schema.cursors.c.height, cast(schema.cursors.c.time, Text)).where(
             schema.cursors.c.lane == COMMON
@@ -91,6 +96,18 @@ def _question(dialect: str) -> CompoundSelect[Any]:
             cast(literal_column(f"({NOW[dialect]})"), Text),
         ),
     )
+
+
+def _wanted(dialect: str, column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Say that a column names one of the escrows that are asked for."""
+    if dialect == "sqlite":
+        given = func.json_each(bindparam("escrows", type_=Text)).table_valued("value")
+        return column.in_(select(given.c.value))
+    # Not a list of rows: PostgreSQL takes that for a long one, and reads the whole tables.
+    return column == any_(bindparam("escrows", type_=ARRAY(Text)))
+
+
+_QUESTION: Final = Prepared(_question)
 
 
 def _part(kind: str, escrow: Any, number: Any, body: Any) -> Select[Any]:

@@ -1,7 +1,9 @@
 """Connections to SQLite as the store wants them: quick, and without a lock that outlives its transaction.
 
-Each connection of aiosqlite has a thread, and every call waits for it. SQLAlchemy makes four calls for a statement: one
-of them does everything here.
+Each connection of aiosqlite has a thread, and every visit to it takes longer than most statements do. So only what may
+wait goes there: for the lock that another process has, and for the medium. Everything else is done in place: in a
+transaction that has begun, a statement of the store waits for nobody, since a writer has its lock and a reader needs
+none.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiosqlite
 from sqlalchemy import event
@@ -17,8 +19,18 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from typing_extensions import override
 
+from escrowd.store.prepared import Outcome
+
+ResultT = TypeVar("ResultT")
+
 #: The execution option of a connection that only reads.
 READS: Final = "escrowd_reads"
+#: Begins a transaction with the lock of the writer, and waits for it.
+BEGIN_WRITING: Final = "BEGIN IMMEDIATE"
+_BEGIN_READING: Final = "BEGIN"
+_QUERY_ONLY: Final = {reads: f"PRAGMA query_only={'ON' if reads else 'OFF'}" for reads in (True, False)}
+#: Beside what is prepared, these are done at once.
+IN_PLACE: Final = frozenset({_BEGIN_READING, *_QUERY_ONLY.values()})
 
 
 def sqlite_engine(url: URL, busy_timeout: float, *, read_only: bool = False) -> AsyncEngine:
@@ -57,7 +69,7 @@ async def _connect(place: Callable[[], str], busy_timeout: float) -> aiosqlite.C
         check_same_thread=False,
         factory=_SqliteConnection,
     )
-    connection = _Connection(connect, iter_chunk_size=64)
+    connection = InPlace(connect, iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does: an abandoned one must not keep us alive
     return await connection
 
@@ -79,10 +91,10 @@ def _prepare_to_read(connection: Any, _record: object) -> None:
 def _begin(connection: Any) -> None:
     reads = connection.get_execution_options().get(READS, False)
     if connection.info.get(READS, False) is not reads:
-        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
+        connection.exec_driver_sql(_QUERY_ONLY[reads])
         connection.info[READS] = reads
     # Taking the write lock at once: a transaction that reads first and writes later could find it taken in between.
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql(_BEGIN_READING if reads else BEGIN_WRITING)
 
 
 class _SqliteConnection(sqlite3.Connection):
@@ -98,18 +110,52 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
-class _Connection(aiosqlite.Connection):
-    """A connection whose cursors do everything at once."""
+class InPlace(aiosqlite.Connection):
+    """A connection whose thread is visited only for what may wait."""
+
+    #: Whether the transaction under way may have changed something.
+    is_writing = False
+    #: Whether the thread was visited and has not come back: who waited for it was cancelled.
+    _is_away = False
 
     @override
     def cursor(self) -> "_Cursor":  # type: ignore[override] # SQLAlchemy asks for no more than these cursors have
         return _Cursor(self)
 
+    @override
+    async def commit(self) -> None:
+        await self.do(sqlite3.Connection.commit, waits=self.is_writing)
+        self.is_writing = False
+
+    @override
+    async def rollback(self) -> None:
+        await self.do(sqlite3.Connection.rollback)
+        self.is_writing = False
+
+    def run(self, statement: str, values: tuple[Any, ...]) -> Outcome:
+        """Carry out a statement in place, in the transaction that has begun."""
+        cursor = self._conn.execute(statement, values)
+        try:
+            # Some statements know how many rows they have changed only when their own rows were fetched.
+            return Outcome(cursor.fetchall(), cursor.rowcount)
+        finally:
+            cursor.close()
+
+    async def do(self, act: Callable[[sqlite3.Connection], ResultT], *, waits: bool = False) -> ResultT:
+        """Do something with the connection: in its thread where it may wait, or where that is still at work."""
+        if not (waits or self._is_away):
+            return act(self._conn)
+        self._is_away = True
+        visit: Any = self._execute  # how aiosqlite's own cursors do it
+        result: ResultT = await visit(act, self._conn)
+        self._is_away = False
+        return result
+
 
 class _Cursor:
-    """Carries out a statement and fetches all its rows, in one visit to the thread."""
+    """Carries out a statement and fetches all its rows, at once."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: InPlace) -> None:
         self.description: Sequence[Any] | None = None
         self.rowcount = -1
         self.lastrowid = 0
@@ -121,10 +167,13 @@ class _Cursor:
         return self
 
     async def execute(self, statement: str, parameters: Iterable[Any] = ()) -> None:
-        await self._visit(lambda connection: connection.execute(statement, tuple(parameters)))
+        self._connection.is_writing |= statement == BEGIN_WRITING
+        # Of a statement that was not prepared nobody knows how long it takes.
+        waits = statement not in IN_PLACE
+        await self._do(lambda it: self._keep(it.execute(statement, tuple(parameters))), waits=waits)
 
     async def executemany(self, statement: str, parameters: Iterable[Sequence[Any]]) -> None:
-        await self._visit(lambda connection: connection.executemany(statement, list(parameters)))
+        await self._do(lambda it: self._keep(it.executemany(statement, list(parameters))), waits=True)
 
     async def fetchall(self) -> list[Any]:
         return self._rows
@@ -132,17 +181,15 @@ class _Cursor:
     async def close(self) -> None:
         self._rows = []
 
-    async def _visit(self, act: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> None:
-        visit: Any = self._connection._execute  # noqa: SLF001 - how aiosqlite's own cursors do it
+    async def _do(self, act: Callable[[sqlite3.Connection], None], *, waits: bool) -> None:
         try:
-            await visit(partial(self._run, act))
+            await self._connection.do(act, waits=waits)
         except asyncio.CancelledError:
             # The connection is closed next, and would wait for the end of a statement that nobody waits for.
             await self._connection.interrupt()
             raise
 
-    def _run(self, act: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> None:
-        cursor = act(self._connection._conn)  # noqa: SLF001 - the thread's own
+    def _keep(self, cursor: sqlite3.Cursor) -> None:
         try:
             # Some statements know how many rows they have changed only when their own rows were fetched.
             self._rows = cursor.fetchall()

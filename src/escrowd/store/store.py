@@ -9,7 +9,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import KeyingRecord, KeySet, MessageKey
 from escrowd.domain.wallet_set import HostedWallet, WalletSet
 from escrowd.domain.work import ClaimedRow
-from escrowd.store.access import AccessTable, AnswerTable, AuditTable
+from escrowd.store.access import AccessTable, AnswersGiven, AnswerTable, AuditTable
 from escrowd.store.clock import ClockTable
 from escrowd.store.database import Database, Session
 from escrowd.store.escrows import EscrowTable
@@ -81,6 +81,9 @@ class SqlStore:
     def __init__(self, database: Database, node: str) -> None:
         self._database = database
         self._node = node
+        #: Asked outside of a transaction, as of the moment of the question.
+        self.overview = OverviewTable(database)
+        self.answered = AnswersGiven(database)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:

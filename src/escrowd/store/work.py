@@ -8,13 +8,29 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, literal, null, or_, select, text, update
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.work import ClaimedRow as ClaimedRow
 from escrowd.store import schema
 from escrowd.store.database import Session
+from escrowd.store.prepared import Prepared, filled, insert_into
 
 #: The kind of the work rows of escrows, and what their keys begin with.
 ESCROW: Final = "escrow"
@@ -195,28 +211,36 @@ def _is_mine(key: str, fence: int) -> tuple[ColumnElement[bool], ...]:
     return table.c.key == key, table.c.fence == fence, table.c.owner.is_not(None)
 
 
-async def _wake(session: Session, keys: Sequence[str]) -> None:
-    """Make rows due, all of them with one statement: each block wakes everybody who counts confirmations."""
+def _wake_statement(dialect: str) -> ClauseElement:
     table = schema.work
-    rows = [{"key": key, "kind": key.partition(":")[0], "due_at": session.woken[key], "wake": 1} for key in keys]
-    statement = session.insert(table)
+    statement = insert_into(dialect, table).values(filled(table, "key", "kind", "due_at", "wake"))
     new = statement.excluded.due_at
     earlier = case((table.c.due_at < new, table.c.due_at), else_=new)
-    await session.connection.execute(
-        statement.on_conflict_do_update(index_elements=["key"], set_={"due_at": earlier, "wake": table.c.wake + 1}),
-        rows,
-    )
+    return statement.on_conflict_do_update(index_elements=["key"], set_={"due_at": earlier, "wake": table.c.wake + 1})
+
+
+def _prefer_statement(dialect: str) -> ClauseElement:
+    statement = insert_into(dialect, schema.work).values(filled(schema.work, "key", "kind", "affinity"))
+    return statement.on_conflict_do_update(index_elements=["key"], set_={"affinity": statement.excluded.affinity})
+
+
+_WAKE: Final = Prepared(_wake_statement)
+_PREFER: Final = Prepared(_prefer_statement)
+_NOTIFY: Final = Prepared(lambda _: select(func.pg_notify(CHANNEL, bindparam("key", type_=Text))))
+
+
+async def _wake(session: Session, keys: Sequence[str]) -> None:
+    """Make rows due, all of them with one statement: each block wakes everybody who counts confirmations."""
+    rows = [{"key": key, "kind": key.partition(":")[0], "due_at": session.woken[key], "wake": 1} for key in keys]
+    await session.run_for_all(_WAKE, rows)
     if session.dialect == "postgresql":
         # Whoever listens looks for all that is due, so one word is enough for many rows.
-        await session.connection.execute(select(func.pg_notify(CHANNEL, keys[0] if len(rows) == 1 else "")))
+        await session.run(_NOTIFY, key=keys[0] if len(rows) == 1 else "")
 
 
 async def _prefer(session: Session, keys: Sequence[str], node: str) -> None:
     rows = [{"key": key, "kind": key.partition(":")[0], "affinity": node} for key in keys]
-    statement = session.insert(schema.work)
-    await session.connection.execute(
-        statement.on_conflict_do_update(index_elements=["key"], set_={"affinity": node}), rows
-    )
+    await session.run_for_all(_PREFER, rows)
 
 
 async def _hold(session: Session, keys: Sequence[str], fence: int) -> None:

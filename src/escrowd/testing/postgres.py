@@ -1,6 +1,6 @@
 """A PostgreSQL server of our own, for tests: a new directory, a free loopback port, and nothing left afterwards.
 
-It may lose data in a power cut (``fsync`` is off), and never in a crash of the server.
+Unless it is asked to be durable it may lose data in a power cut (``fsync`` is off), and never in a crash of the server.
 """
 
 import asyncio
@@ -58,8 +58,9 @@ class PostgresServer:
     the process that made it, also when that is killed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_durable: bool = False) -> None:
         self._programs = find_programs()
+        self._is_durable = is_durable
         self._directory: Path | None = None
         self._lock = -1
         self._process: RunningProcess | None = None
@@ -180,7 +181,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "max_connections": 200,
             "shared_buffers": "32MB",
-            "fsync": "off",
+            "fsync": "on" if self._is_durable else "off",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         return [str(self._programs / "postgres"), "-D", str(self._home / "data"), *options]

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from escrowd.api.answers import first_links, json_response, links_of, respond, said, shown_to
 from escrowd.api.asking import AskedOf, CallerOf, body_of
 from escrowd.api.documenting import problems
-from escrowd.api.parts import Parts
+from escrowd.api.parts import Parts, parts_of
 from escrowd.api.reading import EscrowPath, EscrowQuery, cursor_text, escrow_id, filter_of, place_of, terms_of
 from escrowd.api.showing import created_shown, escrow_shown, link_shown, preview_shown
 from escrowd.domain.access import Party, Scope
@@ -70,9 +70,9 @@ async def list_escrows(caller: CallerOf, parts: Parts, asked_for: Annotated[Escr
 
 @router.get("/{escrow}", response_model=wire.Escrow, operation_id="get_escrow", responses=problems(404))
 async def get_escrow(
+    request: Request,
     escrow: EscrowPath,
     caller: CallerOf,
-    parts: Parts,
     *,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a newer version.")] = 0,
     after_version: Annotated[int | Absent, Query(ge=0, le=2**31 - 1, description="The version that is known.")] = None,
@@ -81,7 +81,7 @@ async def get_escrow(
 
     With `wait` and `after_version` the answer comes as soon as there is a newer version, or after that time.
     """
-    id_ = escrow_id(escrow)
+    id_, parts = escrow_id(escrow), await parts_of(request)
     if not wait:
         return json_response(await shown_to(parts, caller, id_))
 

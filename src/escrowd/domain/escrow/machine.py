@@ -177,10 +177,13 @@ def _sample(kind: type[Event], escrow: Escrow) -> Event:
         return SplitProposed(0)
     if kind is Ruled:
         return Ruled(0)
-    plain: dict[type[Event], Event] = {
-        each: each() for each in (Delivered, Released, Refunded, Disputed, Cancelled, Resumed)
-    }
-    return plain[kind]
+    return _PLAIN[kind]
+
+
+#: Events without content.
+_PLAIN: Final[dict[type[Event], Event]] = {
+    each: each() for each in (Delivered, Released, Refunded, Disputed, Cancelled, Resumed)
+}
 
 
 def _check_share(noted: Escrow, event: Event) -> None:

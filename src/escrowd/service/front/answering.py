@@ -58,8 +58,7 @@ class Answering:
                 return await act(tx)
         if not _FORM.fullmatch(key):
             raise IdempotencyKeyInvalid
-        async with self._store.reading() as reading:
-            known = await reading.answers.find(asked.caller.name, key)
+        known = await self._store.answered.find(asked.caller.name, key)
         if known is not None:
             return self._replayed(known, asked)
         async with self._store.transaction() as tx:

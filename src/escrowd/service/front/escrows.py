@@ -18,7 +18,7 @@ from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.escrow.voices import actions_of, voice_for
 from escrowd.domain.identifiers import EscrowId
 from escrowd.service.front.errors import NotPermitted
-from escrowd.service.front.ports import FrontTransaction
+from escrowd.service.front.ports import FrontTransaction, HasOverview
 from escrowd.service.orchestrator import EscrowOrchestrator
 
 
@@ -34,7 +34,10 @@ class CallersView:
 
 
 class EscrowDesk:
-    """Takes what callers ask of escrows. Every method works within the transaction that it is given."""
+    """Takes what callers ask of escrows. Every method works within the transaction that it is given.
+
+    To show escrows takes one question, which the store answers outside of a transaction, too.
+    """
 
     def __init__(self, orchestrator: EscrowOrchestrator) -> None:
         self._orchestrator = orchestrator
@@ -80,14 +83,14 @@ class EscrowDesk:
         present = await self._load(tx, caller, escrow)
         return step(present, event, _voice(present, caller, event), await tx.clock.now())
 
-    async def see(self, tx: FrontTransaction, caller: Caller, escrow: EscrowId) -> CallersView:
+    async def see(self, tx: HasOverview, caller: Caller, escrow: EscrowId) -> CallersView:
         """Show one escrow. Raises NoSuchEscrow, also where it is none of the caller's business."""
         views = await self.show(tx, caller, [escrow]) if caller.may_see(escrow) else ()
         if not views:
             raise NoSuchEscrow(f"there is no escrow {escrow}")
         return views[0]
 
-    async def show(self, tx: FrontTransaction, caller: Caller, escrows: Sequence[EscrowId]) -> tuple[CallersView, ...]:
+    async def show(self, tx: HasOverview, caller: Caller, escrows: Sequence[EscrowId]) -> tuple[CallersView, ...]:
         """Show escrows that the caller may see, in this order; those that do not exist are left out."""
         overview = await tx.overview.of(escrows) if escrows else None
         if overview is None:

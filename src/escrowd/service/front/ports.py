@@ -75,15 +75,19 @@ class AccessRows(Protocol):
         ...
 
 
-class AnswerRows(Protocol):
+class AnswersGiven(Protocol):
     """What requests with an Idempotency-Key were answered."""
-
-    async def reserve(self, caller: str, key: str, request: str) -> StoredAnswer | None:
-        """Make a key ours until the end of the transaction, or return what was answered under it."""
-        ...
 
     async def find(self, caller: str, key: str) -> StoredAnswer | None:
         """Return what was answered to a caller under a key."""
+        ...
+
+
+class AnswerRows(AnswersGiven, Protocol):
+    """The same, in a transaction that answers."""
+
+    async def reserve(self, caller: str, key: str, request: str) -> StoredAnswer | None:
+        """Make a key ours until the end of the transaction, or return what was answered under it."""
         ...
 
     async def keep(self, caller: str, key: str, answer: StoredAnswer) -> None:
@@ -121,8 +125,20 @@ class FrontTransaction(Transaction, Protocol):
     def webhooks(self) -> WebhookRows: ...  # noqa: D102
 
 
-class FrontStore(Protocol):
+class HasOverview(Protocol):
+    """Who can be asked how escrows stand: a transaction, or the store itself, as of the moment of the question."""
+
+    @property
+    def overview(self) -> OverviewRows: ...  # noqa: D102 - the type says it
+
+
+class FrontStore(HasOverview, Protocol):
     """Where everything is kept that must survive a crash."""
+
+    @property
+    def answered(self) -> AnswersGiven:
+        """The answers, asked outside of a transaction."""
+        ...
 
     def transaction(self) -> AbstractAsyncContextManager[FrontTransaction]:
         """Begin a transaction; it commits at the end of the block, and rolls back where the block raises."""
