@@ -17,7 +17,10 @@ from escrowd.doctor.check import Surroundings, surroundings_of
 from escrowd.doctor.examine import Report, examine
 from escrowd.doctor.findings import Finding
 from escrowd.doctor.table import CHECKS
+from escrowd.domain.access import ApiKeyRecord, Scope
 from escrowd.settings.loading import Settings, load_settings
+from escrowd.store.access import AccessTable
+from escrowd.store.database import Database
 from escrowd.testing.ports import free_ports
 from escrowd.wallets.vault_key import make_key_file
 
@@ -170,6 +173,12 @@ def make_place(directory: Path, daemon_port: int, **settings: object) -> Place:
     }
     place.write(**usual | settings)
     return place
+
+
+async def store_api_key(database: Database, key: str = "key_of_a_test") -> None:
+    """Store an API key that is good, though nobody has its text."""
+    async with database.transaction() as session:
+        await AccessTable(session).add_key(ApiKeyRecord(key, "test", "", frozenset({Scope.ESCROWS_READ}), 0))
 
 
 def write_program(path: Path, says: str, mode: int = 0o700) -> None:

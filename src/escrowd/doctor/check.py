@@ -57,6 +57,8 @@ class Thresholds:
     clock: float = 60.0
     #: How long an effect may wait to be carried out.
     effect: float = 60 * 60.0
+    #: How long an event may be on its way to a webhook.
+    delivery: float = 24 * 60 * 60.0
     #: Failures in a row.
     attempts: int = 5
     #: Escrows, the newest ones, whose history is checked.

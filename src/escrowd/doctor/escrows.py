@@ -1,4 +1,4 @@
-"""Checks of what waits for an operator, or for a worker that does not get on."""
+"""Checks of what waits for an operator, or for a worker that does not get on, and that somebody may call at all."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -8,10 +8,11 @@ from typing import Final
 from sqlalchemy import func, select
 
 from escrowd.doctor.check import Check, Need, Surroundings
-from escrowd.doctor.findings import Finding, Kind
+from escrowd.doctor.findings import Finding, Kind, warning
 from escrowd.domain.escrow.history import LogEntry, broken_links
 from escrowd.domain.escrow.status import Status
 from escrowd.store import schema
+from escrowd.store.schema_access import api_keys
 
 HELD: Final = Kind(
     "escrows.held",
@@ -32,6 +33,11 @@ BROKEN: Final = Kind(
     "history.broken",
     "the history of {escrow} was changed after it was written, at entry {entries}",
     "stop the service, run 'escrowd verify-log', and compare with the backups and with what integrators were told",
+)
+NO_KEYS: Final = warning(
+    "keys.none",
+    "there is no API key that is good, so no integrator can use the API",
+    "run: escrowd keys create --scope escrows:read --scope escrows:write",
 )
 
 
@@ -91,6 +97,13 @@ async def _histories(around: Surroundings) -> Iterable[Finding]:
     return [BROKEN.found(escrow=escrow, entries=", ".join(map(str, links))) for escrow, links in broken if links]
 
 
+async def _keys(around: Surroundings) -> Iterable[Finding]:
+    query = select(api_keys.c.id).where(api_keys.c.revoked_at.is_(None)).limit(1)
+    async with around.opened.reading() as session:
+        is_there_one = (await session.connection.execute(query)).first() is not None
+    return () if is_there_one else (NO_KEYS.found(),)
+
+
 _SCHEMA: Final = frozenset({Need.SCHEMA})
 
 CHECKS: Final = (
@@ -98,4 +111,5 @@ CHECKS: Final = (
     Check("work does not fail again and again", _failing, (FAILING,), _SCHEMA),
     Check("effects are carried out", _stuck, (STUCK,), _SCHEMA),
     Check("histories are as they were written", _histories, (BROKEN,), _SCHEMA, timeout=30.0),
+    Check("there is an API key", _keys, (NO_KEYS,), _SCHEMA),
 )

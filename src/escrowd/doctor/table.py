@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from escrowd.doctor import daemon, database, directories, escrows, machine, programs, settings, vault
+from escrowd.doctor import daemon, database, directories, escrows, machine, programs, settings, vault, webhooks
 from escrowd.doctor.check import Check
 from escrowd.doctor.findings import Kind
 
@@ -15,6 +15,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *programs.CHECKS,
     *machine.CHECKS,
     *escrows.CHECKS,
+    *webhooks.CHECKS,
 )
 
 BROKE: Final = Kind(

@@ -23,7 +23,7 @@ from escrowd.wallets.records import password_purpose
 from escrowd.wallets.vault import Vault
 from escrowd.wallets.vault_key import key_from_file
 from tests.contract.store.samples import escrow_id, first_step, key_set, life, store_steps
-from tests.doctor_place import GENESIS, Place, StubDaemon, told
+from tests.doctor_place import GENESIS, Place, StubDaemon, store_api_key, told
 
 OLDEST = BlockId(900, "90" * 32)
 
@@ -64,6 +64,7 @@ async def test_healthy_database_has_faults(place: Place, own_database: Database)
     """A database that is used and in order has nothing wrong with it, but that a server for tests is not durable."""
     await store_cursor(own_database)
     await store_wallets(place, own_database, Vault(key_from_file(place.key, place.data)))
+    await store_api_key(own_database)
     report = await place.report()
     assert {each.code for each in report.findings} <= {"database.not_durable"}
     assert report.left_out == ()
@@ -253,3 +254,16 @@ async def test_changed_history_is_passed_over(place: Place, own_database: Databa
             )
         )
     told(await place.look(check), "history.broken", mend="escrowd verify-log")
+
+
+async def test_api_opens_to_nobody(place: Place, own_database: Database) -> None:
+    """Where no key is good, since there is none or all were revoked, that is told of."""
+    check = "there is an API key"
+    finding = told(await place.look(check), "keys.none", mend="escrowd keys create --scope escrows:read")
+    assert finding.severity == "warning"
+    await store_api_key(own_database, "key_one")
+    assert await place.look(check) == ()
+    await run(own_database, "UPDATE api_keys SET revoked_at = 1")
+    told(await place.look(check), "keys.none", mend="escrowd keys create")
+    await store_api_key(own_database, "key_two")
+    assert await place.look(check) == ()

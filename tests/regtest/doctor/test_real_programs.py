@@ -21,7 +21,7 @@ from escrowd.store.migrating import migrate
 from escrowd.testing.daemon_process import RegtestDaemon
 from escrowd.testing.lab import RegtestLab
 from escrowd.testing.programs import find_program
-from tests.doctor_place import Place, make_place, told
+from tests.doctor_place import Place, make_place, store_api_key, told
 
 
 class RestrictedDaemon(RegtestDaemon):
@@ -43,6 +43,7 @@ async def place(lab: RegtestLab, tmp_path: Path) -> Place:
     )
     async with Database(place.loaded().database_url) as database:
         await migrate(database)
+        await store_api_key(database)
     return place
 
 

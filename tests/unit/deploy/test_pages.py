@@ -15,7 +15,7 @@ from tests.unit.deploy.commands import unknown
 from tests.unit.deploy.parsing import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = ("operating.md", "custody.md", "security.md")
+PAGES = ("operating.md", "custody.md", "security.md", "reliability.md")
 
 
 def text_of(page: str) -> str:

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
-from tests.doctor_place import Place, StubDaemon, make_place, stub_daemon
+from tests.doctor_place import Place, StubDaemon, make_place, store_api_key, stub_daemon
 
 
 @pytest_asyncio.fixture
@@ -19,10 +19,11 @@ async def daemon() -> AsyncIterator[StubDaemon]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make an SQLite file with all tables, to be copied."""
+    """Make an SQLite file with all tables and an API key, to be copied."""
     path = tmp_path_factory.mktemp("template") / "escrowd.sqlite"
     async with Database(f"sqlite+aiosqlite:///{path}") as database:
         await migrate(database)
+        await store_api_key(database)
     return path
 
 
