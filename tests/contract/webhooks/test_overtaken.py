@@ -64,7 +64,7 @@ async def test_old_url_switches_the_new_one_off(house: House) -> None:
 
 
 async def test_redelivery_is_put_off_by_the_try_before_it(house: House) -> None:
-    """Who asks for an event gets it now, also when a try that was under way meanwhile fails, and each try is counted."""
+    """Who asks for an event gets it now, also when a try that was under way fails, and each try is counted."""
     id_ = await one_waits(house)
     house.receiver.reply = slow = Slow(500)
     async with house.working():
