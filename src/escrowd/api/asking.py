@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from escrowd.api.errors import InvalidRequest, MalformedBody, TooManyRequests, WrongMediaType
 from escrowd.api.parts import parts_of
+from escrowd.api.tokens import token_in
 from escrowd.domain.access import Caller
 from escrowd.domain.secret import Secret
 from escrowd.service.front.answering import Asked
@@ -30,15 +31,15 @@ async def authenticated(request: Request) -> Caller:
     """Find out who calls. Raises NotAuthenticated, and TooManyRequests where too many wrong tokens came from there."""
     # Not asked for as a dependency: for each one inside another FastAPI looks through the whole request once more.
     parts = await parts_of(request)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = token_in(request.headers.get("Authorization", ""))
+    if not token:
         raise NotAuthenticated("send a key or a party's token with the header 'Authorization: Bearer …'")
     seen, address = hashlib.sha256(token.encode()).hexdigest(), request.client.host if request.client else "-"
     wait = parts.doorkeeper.seconds_to_wait(seen, address)
     if wait:
         raise TooManyRequests(wait)
     try:
-        caller = await parts.callers.caller(Secret(token.strip()))
+        caller = await parts.callers.caller(Secret(token))
     except NotAuthenticated:
         parts.doorkeeper.was_wrong(address)
         raise

@@ -10,6 +10,8 @@ from escrowd.service.front.errors import Overloaded
 
 FoundT = TypeVar("FoundT")
 
+#: How often one party may wait at the same time: a page or two, on a device or two.
+MOST_OF_A_PARTY: Final = 4
 #: What the keys of the work rows of escrows begin with.
 _ESCROW: Final = "escrow:"
 
@@ -17,7 +19,9 @@ _ESCROW: Final = "escrow:"
 class Watch:
     """Waits for what one listener wants to hear of."""
 
-    def __init__(self, escrow: str | None) -> None:
+    def __init__(self, escrow: str | None, party: str | None) -> None:
+        #: The party that waits; ``None``: the holder of a key.
+        self.party = party
         self._key = None if escrow is None else _ESCROW + escrow
         self._changed = asyncio.Event()
         #: The service is about to end: nobody waits any more.
@@ -48,7 +52,10 @@ class Watch:
 
 
 class Changes:
-    """Tells those who wait. ``heard`` is to be called with the key of each work row that is woken."""
+    """Tells those who wait. ``heard`` is to be called with the key of each work row that is woken.
+
+    Parties, whom nobody has chosen, leave half of the places to the holders of keys, and one has a few only.
+    """
 
     def __init__(self, most_waiting: int) -> None:
         self._most = most_waiting
@@ -61,16 +68,15 @@ class Changes:
             watch.hears(key)
 
     @contextmanager
-    def watching(self, escrow: str | None = None) -> Iterator[Watch]:
+    def watching(self, escrow: str | None = None, party: str | None = None) -> Iterator[Watch]:
         """Listen for one escrow, or for all. Begin before looking, so that nothing between is missed.
 
         Raises:
             Overloaded: too many are waiting.
 
         """
-        if len(self._watches) >= self._most:
-            raise Overloaded(f"{self._most} are waiting for events already; ask without waiting, or later")
-        watch = Watch(escrow)
+        self._check_room(party)
+        watch = Watch(escrow, party)
         watch.is_over = self._is_over
         self._watches.add(watch)
         try:
@@ -90,6 +96,7 @@ class Changes:
         is_enough: Callable[[FoundT], bool],
         seconds: float,
         escrow: str | None = None,
+        party: str | None = None,
     ) -> FoundT:
         """Look, and look again whenever something happens, until it is enough or the time is over.
 
@@ -98,7 +105,7 @@ class Changes:
 
         """
         deadline = time.monotonic() + seconds
-        with self.watching(escrow) as watch:
+        with self.watching(escrow, party) as watch:
             while True:
                 found = await look()
                 left = deadline - time.monotonic()
@@ -109,3 +116,12 @@ class Changes:
     def waiting(self) -> int:
         """How many are waiting."""
         return len(self._watches)
+
+    def _check_room(self, party: str | None) -> None:
+        parties = [each.party for each in self._watches if each.party is not None]
+        bounds = [(self.waiting, self._most)]
+        if party is not None:
+            bounds += [(len(parties), max(1, self._most // 2)), (parties.count(party), MOST_OF_A_PARTY)]
+        for waiting, most in bounds:
+            if waiting >= most:
+                raise Overloaded(f"{most} are waiting for events already; ask without waiting, or later")

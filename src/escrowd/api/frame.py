@@ -10,12 +10,14 @@ import time
 from typing import Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from escrowd.api.errors import BodyTooLarge, InternalError, TooManyRequests
 from escrowd.api.http_metrics import HttpMetrics
 from escrowd.api.problems import kind_of, problem_response
 from escrowd.api.rates import Rates
+from escrowd.api.tokens import token_in
 from escrowd.domain.cause import caused_by, present_cause
 from escrowd.domain.errors import EscrowdError
 from escrowd.service.observing import Done, Observer
@@ -54,6 +56,9 @@ class Frame:
         except EscrowdError as error:
             note_failure(error, scope["path"])
             await sender.answer(error, scope, receive)
+        except ClientDisconnect:
+            # In the middle of its body. Nothing was done, nobody is there to be answered, and nothing is broken.
+            log.info("request.left", method=scope["method"], path=scope["path"])
         except Exception as error:
             log.error("request.broke", method=scope["method"], path=scope["path"], exc_info=error)
             await sender.answer(InternalError(), scope, receive)
@@ -152,9 +157,9 @@ def _request_id(scope: Scope) -> str:
 
 def _who(scope: Scope) -> str:
     """Tell callers apart before it is known who they are: by their token, or else by their address."""
-    token = _header(scope, b"authorization")
+    token = token_in(_header(scope, b"authorization").decode("latin-1"))
     if token:
-        return hashlib.sha256(token).hexdigest()
+        return hashlib.sha256(token.encode()).hexdigest()
     client = scope.get("client")
     return str(client[0]) if client else "-"
 

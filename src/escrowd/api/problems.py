@@ -69,7 +69,7 @@ KINDS: Final[dict[type[EscrowdError], Kind]] = {
     NothingToPayOut: Kind(409, "nothing_to_pay_out", "There is no final deposit to pay out"),
     Uneconomic: Kind(409, "uneconomic", "There is less to pay out than it costs"),
     NotAllThere: Kind(409, "not_all_there", "There is less that can be spent than was decided upon"),
-    MessagesNotOffered: Kind(409, "custody_not_offered", "This kind of custody is not offered"),
+    MessagesNotOffered: Kind(409, "messages_not_offered", "Messages are for a kind of custody that is not offered"),
     VersionConflict: Kind(409, "changed_meanwhile", "Somebody else changed the escrow in between"),
     PayoutAlreadyOpen: Kind(409, "payout_under_way", "A payout is under way"),
     TooManyWebhooks: Kind(409, "too_many_webhooks", "There are as many webhooks as there may be"),

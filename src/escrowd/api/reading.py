@@ -11,16 +11,16 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from escrowd.api.errors import InvalidRequest
 from escrowd.api.parts import ApiSettings
-from escrowd.domain.conflicts import NoSuchEscrow
+from escrowd.domain.conflicts import NoSuchDelivery, NoSuchEscrow, NoSuchWebhook
 from escrowd.domain.escrow.facts import EscrowFilter
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.escrow.terms import Custody, DeadlineTerms, FeeRule, Overpayment, Terms
-from escrowd.domain.identifiers import EscrowId, InvalidIdentifier, parse_escrow_id
+from escrowd.domain.identifiers import EscrowId, InvalidIdentifier, Prefix, parse_escrow_id, parse_identifier
 from escrowd.domain.parties import WalletRole
 from escrowd.wire.escrows import NewDeadlines, NewEscrow
 from escrowd.wire.escrows import Status as StatusName
 from escrowd.wire.problems import FieldProblem
-from escrowd.wire.values import ESCROW_ID_PATTERN, Absent
+from escrowd.wire.values import ESCROW_ID_PATTERN, Absent, ShortText
 
 
 def terms_of(new: NewEscrow, settings: ApiSettings) -> Terms:
@@ -54,6 +54,22 @@ def escrow_id(text: str) -> EscrowId:
         raise NoSuchEscrow(f"there is no escrow {text[:40]!r}: {error}") from None
 
 
+def webhook_id(text: str) -> str:
+    """Read the id of an endpoint from a path: what cannot be one is simply not there. Raises NoSuchWebhook."""
+    try:
+        return parse_identifier(Prefix.WEBHOOK, text)
+    except InvalidIdentifier:
+        raise NoSuchWebhook(f"there is no webhook {text[:40]!r}") from None
+
+
+def delivery_id(text: str) -> str:
+    """Read the id of a delivery from a path: what cannot be one is simply not there. Raises NoSuchDelivery."""
+    try:
+        return parse_identifier(Prefix.DELIVERY, text)
+    except InvalidIdentifier:
+        raise NoSuchDelivery(f"there is no delivery {text[:40]!r}") from None
+
+
 #: An escrow in a path. Its form is told and not checked: what has another one is simply not there, and answered so.
 EscrowPath = Annotated[
     str,
@@ -83,7 +99,7 @@ class EscrowQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=100, description="Escrows of a page.")] = 20
     cursor: Annotated[str | Absent, Field(max_length=200, description="'next' of the page before.")] = None
     status: Annotated[list[StatusName], Field(description="Any of these.", default_factory=list, max_length=20)]
-    reference: Annotated[str | Absent, Field(max_length=200, description="Just this one.")] = None
+    reference: Annotated[ShortText | Absent, Field(description="Just this one.")] = None
     created_after: Annotated[TimeText | Absent, Field(description="Made then or later.")] = None
     created_before: Annotated[TimeText | Absent, Field(description="Made earlier.")] = None
 
@@ -109,14 +125,19 @@ def place_of(cursor: str | None) -> tuple[int, str] | None:
         return None
     try:
         created_at, _, escrow = urlsafe_b64decode(cursor + "==").decode().partition(":")
-        return int(created_at[:19]), parse_escrow_id(escrow)
+        if _MILLISECONDS.fullmatch(created_at):
+            return int(created_at), parse_escrow_id(escrow)
     except (ValueError, InvalidIdentifier):
-        raise InvalidRequest(
-            [FieldProblem(field="query.cursor", message="a cursor is the 'next' of the page before, as it is")]
-        ) from None
+        pass
+    raise InvalidRequest(
+        [FieldProblem(field="query.cursor", message="a cursor is the 'next' of the page before, as it is")]
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+#: More digits than any time of an escrow has, and fewer than a database can hold.
+_MILLISECONDS: Final = re.compile("[0-9]{1,15}")
 
 
 def _deadlines(said: NewDeadlines, usual: DeadlineTerms) -> DeadlineTerms:

@@ -105,14 +105,15 @@ def _text(word: str) -> Any:
 
 def _deposit(view: CallersView) -> wire.Deposit:
     escrow, ledger = view.escrow, view.account.ledger
-    amount, counted = escrow.terms.amount, [each for each in view.judgements if each.reason is None]
+    amount, sent = escrow.terms.amount, _sent(view)
+    left = [each.output for each in view.judgements if each.reason is None and each.output.key not in sent]
     return wire.Deposit(
         address=escrow.address,
         uri=f"monero:{escrow.address}?tx_amount={format_xmr(amount)}" if escrow.address else None,
         expected=amount,
         seen=escrow.deposit.seen,
         confirmed=escrow.deposit.confirmed,
-        spendable=sum(each.output.amount for each in counted if is_spendable(each.output, ledger)),
+        spendable=sum(each.amount for each in left if is_spendable(each, ledger)),
         missing=max(0, amount - escrow.deposit.seen),
         required_confirmations=escrow.terms.confirmations,
         payments=tuple(
@@ -127,6 +128,12 @@ def _deposit(view: CallersView) -> wire.Deposit:
             for each in view.judgements
         ),
     )
+
+
+def _sent(view: CallersView) -> frozenset[str]:
+    """Return the one-time keys of what payouts have sent: it is in the deposit for ever, and can be spent no more."""
+    sent = (PayoutStatus.BROADCAST, PayoutStatus.CONFIRMED)
+    return frozenset(key for each in view.account.payouts if each.status in sent for key in each.output_keys)
 
 
 def _parties(terms: Terms) -> wire.Parties:

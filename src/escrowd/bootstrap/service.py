@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from escrowd.bootstrap.adapters import StoredWalletRecords, VaultedWatching, new_escrow_id
 from escrowd.bootstrap.chain import ChainSettings, monitor_of
+from escrowd.bootstrap.vault_check import check_vault_key
 from escrowd.bootstrap.wallet_house import RunningHouse, WalletHouse, open_wallet_house
 from escrowd.bootstrap.webhooks import webhook_handler
 from escrowd.chain.monitor import BlockchainMonitor
@@ -108,11 +109,13 @@ async def open_service(
         AlreadyInUse: another service runs in this directory.
         NodeNameTaken: another process works under this name.
         WrongSchema, DatabaseUnavailable: the database is not one that can be used.
+        VaultKeyRefused: the vault key is not that of the wallets.
 
     """
     async with AsyncExitStack() as closers:
         database = await closers.enter_async_context(Database(house.database_url))
         await migrate(database)
+        await check_vault_key(database, house.vault)
         await closers.enter_async_context(Node(database, house.node))
         store = SqlStore(database, house.node)
         wallets = await closers.enter_async_context(

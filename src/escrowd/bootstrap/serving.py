@@ -3,15 +3,18 @@
 import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final, TypeAlias
 
 import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
 from escrowd.domain.errors import EscrowdError, Fault
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class AddressTaken(EscrowdError):
@@ -21,10 +24,13 @@ class AddressTaken(EscrowdError):
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, host: str, port: int, stop_patience: float = 10.0) -> AsyncIterator[int]:
+async def served(
+    app: ASGIApp, host: str, port: int, stop_patience: float = 10.0, trusted_proxies: Collection[Network] = ()
+) -> AsyncIterator[int]:
     """Serve an application; return the port, which is one that was free where 0 is given.
 
-    At the end of the block nothing new is taken, and requests under way get so many seconds to end.
+    At the end of the block nothing new is taken, and requests under way get so many seconds to end. Of requests that
+    come from this machine or from ``trusted_proxies`` the address is the one that they name.
 
     Raises:
         AddressTaken: the address is in use, or none of this machine.
@@ -38,6 +44,7 @@ async def served(app: ASGIApp, host: str, port: int, stop_patience: float = 10.0
             server_header=False,
             lifespan="off",
             ws="none",
+            forwarded_allow_ips=[str(each) for each in (*_THIS_MACHINE, *trusted_proxies)],
             timeout_graceful_shutdown=max(1, round(stop_patience)),
         )
         server = _Server(config)
@@ -55,6 +62,10 @@ async def served(app: ASGIApp, host: str, port: int, stop_patience: float = 10.0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+#: Where a proxy of this machine calls from.
+_THIS_MACHINE: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1"))
 
 
 class _Server(uvicorn.Server):

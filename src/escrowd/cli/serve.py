@@ -81,7 +81,7 @@ async def _tell_risks(daemon: MoneroDaemon, network: Network) -> None:
 
 async def _serve(parts: ApiParts, settings: Settings, told: asyncio.Event) -> None:
     api = settings.model.api
-    async with served(build_app(parts), api.host, api.port, api.stop_patience) as port:
+    async with served(build_app(parts), api.host, api.port, api.stop_patience, api.trusted_proxies) as port:
         log.info("service.started", network=settings.model.network, host=api.host, port=port)
         tell_systemd("READY=1")
         await told.wait()

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
-
 from escrowd.doctor.check import Check, Need, Surroundings, others_may
 from escrowd.doctor.findings import Finding, Kind
 from escrowd.settings.errors import InvalidSettings
-from escrowd.store import schema
+from escrowd.store.keys import KeySetTable
 from escrowd.wallets.errors import NotUnsealable, VaultKeyRefused
 from escrowd.wallets.records import password_purpose
 
@@ -100,20 +98,19 @@ def _salt_of(passphrase_file: Path) -> Path:
 
 async def _opens(around: Surroundings) -> Iterable[Finding]:
     """Open one secret that is stored: the newest, since a change of the key shows there first."""
-    table = schema.wallets
-    newest = select(table.c.filename, table.c.sealed_password).order_by(table.c.escrow.desc()).limit(1)
     async with around.opened.reading() as session:
-        stored = (await session.connection.execute(newest)).one_or_none()
+        stored = await KeySetTable(session).newest_password()
     passphrase = around.settings.model.vault.passphrase_file
     if stored is None:
         return ()
     if passphrase and not _salt_of(passphrase).exists():
         return (SALT_MISSING.found(path=_salt_of(passphrase)),)
+    filename, sealed = stored
     vault = await asyncio.to_thread(around.settings.vault)
     try:
-        vault.unseal(stored.sealed_password, password_purpose(stored.filename))
+        vault.unseal(sealed, password_purpose(filename))
     except NotUnsealable:
-        return (OTHER_KEY.found(wallet=stored.filename),)
+        return (OTHER_KEY.found(wallet=filename),)
     return ()
 
 

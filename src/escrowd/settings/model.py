@@ -72,6 +72,8 @@ class Api(Group):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     #: Where others reach it: what links of parties begin with. ``None``: host and port.
     public_url: str | None = None
+    #: Proxies, beside those of this machine, that are believed for whom they ask (``X-Forwarded-For``).
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     #: Larger requests are refused before they are read.
     most_body_bytes: Annotated[int, Field(ge=1024, le=2**20)] = 65_536
     #: Of each key, and of each address that has none.

@@ -39,6 +39,13 @@ class KeySetTable:
         found = (await self._session.run(_TAKE)).one_or_none()
         return None if found is None else (EscrowId(found[0]), str(found[1]))
 
+    async def newest_password(self) -> tuple[str, str] | None:
+        """Return the file and the sealed password of the wallet that was stored last; ``None`` where there is none."""
+        table = schema.wallets
+        newest = select(table.c.filename, table.c.sealed_password).order_by(table.c.escrow.desc()).limit(1)
+        found = (await self._session.connection.execute(newest)).one_or_none()
+        return None if found is None else (str(found.filename), str(found.sealed_password))
+
     async def count_ready(self) -> int:
         """Return how many sets wait for an escrow."""
         table = schema.key_sets

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from escrowd.api.changes import MOST_OF_A_PARTY, Changes
 from escrowd.api.rates import MOST_CALLERS, Rates
 from escrowd.domain.access import Scope
+from escrowd.domain.parties import WalletRole
+from escrowd.service.front.errors import Overloaded
 from escrowd.testing.api_house import ApiHouse
-from tests.contract.api.visits import fingerprint, visit
+from tests.contract.api.visits import fingerprint, made, token_of, visit
 from tests.contract.conftest import sqlite_copy
 
 MOST = 65_536
@@ -60,6 +64,17 @@ async def test_busy_caller_slows_down_others(sqlite_template: Path, tmp_path: Pa
             assert (await other.get("/v1/escrows")).status_code == 200
             assert (await nobody.get("/v1/escrows")).status_code == 401
             assert {(await one.get("/healthz")).status_code for _ in range(10)} == {200}
+
+
+async def test_key_in_another_dress_has_a_bucket_of_its_own(sqlite_template: Path, tmp_path: Path) -> None:
+    """A key is one caller, however its header is written."""
+    url = sqlite_copy(sqlite_template, tmp_path)
+    async with ApiHouse.open(url, per_minute=5) as house, visit(house) as one:
+        key = (await house.key([Scope.ESCROWS_READ])).reveal()
+        dresses = ["Bearer ", "bearer ", "BEARER ", "Bearer  ", "Bearer   ", "Bearer \xa0", "beaRer    "]
+        headers = [[(b"Authorization", f"{each}{key}".encode("latin-1"))] for each in dresses]
+        answers = [await one.get("/v1/escrows", headers=each) for each in headers]
+        assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
 
 
 async def test_tokens_are_tried_out(sqlite_template: Path, tmp_path: Path) -> None:
@@ -116,3 +131,37 @@ async def test_too_many_wait(sqlite_template: Path, tmp_path: Path) -> None:
         assert (await client.get("/v1/events")).status_code == 200
         house.parts.changes.end()
         assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
+
+
+async def test_party_takes_the_places_of_others(sqlite_house: ApiHouse, sqlite_client: httpx.AsyncClient) -> None:
+    """A party that waits as often as it may is sent away, and the holder of a key waits as before."""
+    escrow = await made(sqlite_house)
+    path = f"/v1/escrows/{escrow.id}?wait=60&after_version=99"
+    async with visit(sqlite_house, await token_of(sqlite_house, escrow.id, WalletRole.BUYER)) as buyer:
+        waiting = [asyncio.create_task(buyer.get(path)) for _ in range(MOST_OF_A_PARTY)]
+        async with asyncio.timeout(10):
+            while sqlite_house.parts.changes.waiting < MOST_OF_A_PARTY:
+                await asyncio.sleep(0.01)
+        answer = await buyer.get(path)
+        assert (answer.status_code, answer.json()["code"], answer.json()["retry"]) == (503, "overloaded", "safe")
+        waiting.append(asyncio.create_task(sqlite_client.get(path)))
+        async with asyncio.timeout(10):
+            while sqlite_house.parts.changes.waiting == MOST_OF_A_PARTY:
+                await asyncio.sleep(0.01)
+        sqlite_house.parts.changes.end()
+        assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
+
+
+def test_parties_take_all_places() -> None:
+    """Many parties together leave half of the places to the holders of keys."""
+    changes = Changes(6)
+    with ExitStack() as open_:
+        for number in range(3):
+            open_.enter_context(changes.watching("esc_1", f"party {number}"))
+        with pytest.raises(Overloaded), changes.watching("esc_1", "another party"):
+            pass
+        for _ in range(3):
+            open_.enter_context(changes.watching())
+        with pytest.raises(Overloaded), changes.watching():
+            pass
+    assert changes.waiting == 0

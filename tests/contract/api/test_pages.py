@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from escrowd.domain.escrow.events import Delivered
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
 from escrowd.testing.api_house import ApiHouse
-from tests.contract.api.visits import NEW, made, token_of, visit
+from tests.contract.api.visits import NEW, TERMS, made, token_of, visit
 from tests.unit.domain.escrow.world import PATHS
 
 WRITERS, EACH = 8, 4
@@ -44,6 +45,18 @@ async def test_last_page_has_a_next(house: ApiHouse, client: httpx.AsyncClient) 
         await made(house)
     assert (await client.get("/v1/escrows", params={"limit": 3})).json()["next"] is None
     assert (await client.get("/v1/escrows", params={"limit": 2})).json()["next"] is not None
+
+
+async def test_filter_means_nothing_to_a_party(sqlite_house: ApiHouse) -> None:
+    """A party is shown its own escrow only where that is one of those that it asks for."""
+    escrow = await made(sqlite_house, PATHS[Status.FUNDED], replace(TERMS, reference="order 7"))
+    async with visit(sqlite_house, await token_of(sqlite_house, escrow.id, WalletRole.BUYER)) as buyer:
+        moment = datetime.fromtimestamp(escrow.created_at / 1000, UTC)
+        for wanted in ({}, {"status": ["funded", "held"]}, {"reference": "order 7"}, {"created_after": moment}):
+            assert await ids(buyer, **wanted) == [escrow.id]
+        for other in ({"status": "held"}, {"reference": "order 8"}, {"created_before": moment}):
+            assert await ids(buyer, **other) == []
+        assert await ids(buyer, created_after=moment + timedelta(days=1)) == []
 
 
 async def test_filter_lets_others_through(house: ApiHouse, client: httpx.AsyncClient) -> None:

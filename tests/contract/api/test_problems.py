@@ -2,17 +2,20 @@
 
 import importlib
 import pkgutil
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
 import pytest
 from sqlalchemy import select
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 import escrowd
 from escrowd.api import problems
 from escrowd.api.problems import KINDS, all_kinds, kind_of, problem_response
+from escrowd.domain.access import Scope
 from escrowd.domain.cause import caused_by, present_cause
 from escrowd.domain.errors import EscrowdError, Fault
 from escrowd.domain.escrow.status import Status
@@ -46,6 +49,7 @@ BY_FAULT: Final = {
 #: The same for all errors of these modules: they are about work that no request waits for, or about Monero, database
 #: and wallets, of which the log tells.
 BY_FAULT_MODULES: Final = {
+    "escrowd.bootstrap.tracing",
     "escrowd.chain.errors",
     "escrowd.chain.reading",
     "escrowd.chain.watched_keys",
@@ -54,8 +58,11 @@ BY_FAULT_MODULES: Final = {
     "escrowd.service.keying.effect",
     "escrowd.service.keying.keyer",
     "escrowd.service.payouts.errors",
+    "escrowd.store.backups.errors",
     "escrowd.store.errors",
+    "escrowd.store.heads",
     "escrowd.wallets.errors",
+    "escrowd.wallets.key_files",
 }
 
 
@@ -284,3 +291,48 @@ async def test_answer_says_nothing_of_itself(sqlite_client: httpx.AsyncClient) -
 
 def _with_cause(_logger: Any, _method: str, event: Any) -> Any:
     return event | {"cause": present_cause()}
+
+
+async def test_database_is_asked_for_what_it_cannot_hold(house: ApiHouse, client: httpx.AsyncClient) -> None:
+    """What no cursor, id or reference can be is the caller's mistake, and never the operator's."""
+    escrow = await made(house)
+    webhook = (await client.post("/v1/webhooks", json={"url": "https://receiver.example/"})).json()["id"]
+    cursor = urlsafe_b64encode(f"{10**19 - 1}:{escrow.id}".encode()).decode()
+    asked = {
+        f"GET /v1/escrows?cursor={cursor}": (422, "invalid_request"),
+        "GET /v1/escrows?reference=%00": (422, "invalid_request"),
+        "GET /v1/webhooks/%00": (404, "no_such_webhook"),
+        "PATCH /v1/webhooks/%00": (404, "no_such_webhook"),
+        "DELETE /v1/webhooks/%00": (404, "no_such_webhook"),
+        "GET /v1/webhooks/%00/deliveries": (404, "no_such_webhook"),
+        "POST /v1/webhooks/%00/rotate-secret": (404, "no_such_webhook"),
+        f"POST /v1/webhooks/{webhook}/deliveries/%00/redeliver": (404, "no_such_delivery"),
+    }
+    answers = {each: await client.request(*each.split()) for each in asked}
+    assert {each: (answer.status_code, problem_of(answer)["code"]) for each, answer in answers.items()} == asked
+
+
+async def test_caller_who_leaves_counts_as_a_fault(sqlite_house: ApiHouse) -> None:
+    """Who goes away in the middle of a body sets off no alarm: nothing is broken and nobody is answered."""
+    key = await sqlite_house.key(tuple(Scope))
+    come: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return come.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/escrows",
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {key.reveal()}".encode())],
+    }
+    with capture_logs() as logs:
+        await sqlite_house.app(scope, receive, send)
+    assert sent == []
+    assert {each["log_level"] for each in logs} == {"info"}
+    assert [each["status"] for each in logs if each["event"] == "request"] == [0]

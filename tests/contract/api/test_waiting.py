@@ -206,6 +206,19 @@ async def test_stream_falls_silent(
         ]
 
 
+async def test_stream_outlives_its_key(house: ApiHouse, streaming: httpx.AsyncClient) -> None:
+    """The stream of a key that is revoked tells nothing of what happens afterwards, and ends."""
+    key = streaming.headers["Authorization"].removeprefix("Bearer ").partition(".")[0]
+    await made(house)
+    async with stream(streaming) as messages:
+        assert len(await take(messages, 1)) == 1
+        async with house.store.transaction() as tx:
+            await house.parts.callers.revoke_key(tx, key)
+        await made(house)
+        async with asyncio.timeout(PATIENCE):
+            assert [each async for each in messages] == []
+
+
 async def test_stream_outlives_the_service(house: ApiHouse, streaming: httpx.AsyncClient) -> None:
     """At the end of the service a stream ends, in good order."""
     await made(house)

@@ -91,7 +91,8 @@ async def get_escrow(
     def is_newer(shown: wire.Escrow) -> bool:
         return after_version is None or shown.version > after_version
 
-    shown = await parts.changes.look_until(look, is_newer, wait, id_)
+    party = caller.name if caller.party else None
+    shown = await parts.changes.look_until(look, is_newer, wait, id_, party)
     return json_response(shown)
 
 

@@ -14,7 +14,7 @@ from escrowd.api.asking import CallerOf
 from escrowd.api.documenting import problems
 from escrowd.api.parts import ApiParts, Parts
 from escrowd.api.reading import EscrowPath, escrow_id
-from escrowd.domain.access import Scope
+from escrowd.domain.access import Caller, Scope
 from escrowd.domain.escrow.history import LogEntry
 from escrowd.domain.escrow.status import PublicEvent
 from escrowd.service.event_view import event_json
@@ -99,7 +99,7 @@ async def stream_events(
     """
     require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
     begin = int(last_event_id) if last_event_id else after
-    stream = _stream(parts, begin, _types(type_))
+    stream = _stream(parts, caller, begin, _types(type_))
     # To be refused where too many wait, the first part is made before the answer begins.
     first = await anext(stream)
     return StreamingResponse(_from(first, stream), media_type="text/event-stream")
@@ -113,12 +113,21 @@ async def _feed(parts: ApiParts, after: int, limit: int, types: frozenset[str]) 
         return await tx.escrows.feed(after, limit, types)
 
 
-async def _stream(parts: ApiParts, after: int, types: frozenset[str]) -> AsyncIterator[str]:
+async def _feed_for(parts: ApiParts, caller: Caller, after: int, types: frozenset[str]) -> tuple[LogEntry, ...] | None:
+    """Return what comes next; ``None`` where the key was revoked since the stream began."""
+    async with parts.store.reading() as tx:
+        is_good = await parts.callers.is_still_good(tx, caller)
+        return await tx.escrows.feed(after, AT_ONCE, types) if is_good else None
+
+
+async def _stream(parts: ApiParts, caller: Caller, after: int, types: frozenset[str]) -> AsyncIterator[str]:
     with parts.changes.watching() as watch:
         yield ": here is what happens\n\n"
         while not watch.is_over:
             # Who goes away ends the stream, and not a question to the database half-way.
-            entries = await asyncio.shield(asyncio.ensure_future(_feed(parts, after, AT_ONCE, types)))
+            entries = await asyncio.shield(asyncio.ensure_future(_feed_for(parts, caller, after, types)))
+            if entries is None:
+                return
             for entry in entries:
                 after = entry.cursor
                 yield f"id: {entry.cursor}\nevent: {entry.type}\ndata: {event_json(entry).decode()}\n\n"

@@ -10,6 +10,7 @@ from escrowd.api.answers import json_response, respond, said
 from escrowd.api.asking import AskedOf, CallerOf, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
+from escrowd.api.reading import delivery_id, webhook_id
 from escrowd.api.webhooks_shown import delivery_shown, webhook_shown, with_secret_shown
 from escrowd.domain.access import Caller, Scope
 from escrowd.domain.webhooks import DeliveryStatus
@@ -70,8 +71,9 @@ async def list_webhooks(caller: CallerOf, parts: Parts) -> Response:
 async def get_webhook(webhook: WebhookPath, caller: CallerOf, parts: Parts) -> Response:
     """Show an endpoint."""
     _permitted(caller)
+    id_ = webhook_id(webhook)
     async with parts.store.reading() as tx:
-        return json_response(await _shown(tx, parts, webhook))
+        return json_response(await _shown(tx, parts, id_))
 
 
 @router.patch(
@@ -85,10 +87,11 @@ async def update_webhook(
 ) -> Response:
     """Change an endpoint, or switch it off or on. Switched on, it is sent at once what it has missed."""
     _permitted(caller)
+    id_ = webhook_id(webhook)
     async with parts.store.transaction() as tx:
-        await parts.webhooks.update(tx, webhook, Change(body.url, body.types, body.description, body.enabled))
-        await tx.audit.note(caller.name, "update webhook", webhook)
-        shown = await _shown(tx, parts, webhook)
+        await parts.webhooks.update(tx, id_, Change(body.url, body.types, body.description, body.enabled))
+        await tx.audit.note(caller.name, "update webhook", id_)
+        shown = await _shown(tx, parts, id_)
     return json_response(shown)
 
 
@@ -96,9 +99,10 @@ async def update_webhook(
 async def delete_webhook(webhook: WebhookPath, caller: CallerOf, parts: Parts) -> Response:
     """Forget an endpoint, and what was on its way to it."""
     _permitted(caller)
+    id_ = webhook_id(webhook)
     async with parts.store.transaction() as tx:
-        await parts.webhooks.delete(tx, webhook)
-        await tx.audit.note(caller.name, "delete webhook", webhook)
+        await parts.webhooks.delete(tx, id_)
+        await tx.audit.note(caller.name, "delete webhook", id_)
     return Response(status_code=204)
 
 
@@ -113,10 +117,11 @@ async def rotate_secret(
 ) -> Response:
     """Sign with a new secret. The old one signs along for a while, so that receivers can follow."""
     _permitted(asked.caller)
+    id_ = webhook_id(webhook)
 
     async def act(tx: FrontTransaction) -> Answer:
-        made = await parts.webhooks.rotate_secret(tx, webhook, body.overlap_seconds)
-        await tx.audit.note(asked.caller.name, "rotate secret of webhook", webhook)
+        made = await parts.webhooks.rotate_secret(tx, id_, body.overlap_seconds)
+        await tx.audit.note(asked.caller.name, "rotate secret of webhook", id_)
         return said(with_secret_shown(made))
 
     return respond(await parts.answering.once(asked, act))
@@ -139,8 +144,9 @@ async def list_deliveries(
 ) -> Response:
     """List what is on its way to an endpoint or was taken by it, the newest first."""
     _permitted(caller)
+    id_ = webhook_id(webhook)
     async with parts.store.reading() as tx:
-        page = await parts.webhooks.deliveries(tx, webhook, DeliveryStatus(status) if status else None, cursor, limit)
+        page = await parts.webhooks.deliveries(tx, id_, DeliveryStatus(status) if status else None, cursor, limit)
     following = None if page.next is None else str(page.next)
     return json_response(wire.DeliveryPage(items=tuple(map(delivery_shown, page.items)), next=following))
 
@@ -160,10 +166,11 @@ async def redeliver(
 ) -> Response:
     """Send an event now, also one that was taken before. It keeps its id."""
     _permitted(asked.caller)
+    id_, which = webhook_id(webhook), delivery_id(delivery)
 
     async def act(tx: FrontTransaction) -> Answer:
-        again = await parts.webhooks.redeliver(tx, webhook, delivery)
-        await tx.audit.note(asked.caller.name, "redeliver", delivery)
+        again = await parts.webhooks.redeliver(tx, id_, which)
+        await tx.audit.note(asked.caller.name, "redeliver", which)
         return said(delivery_shown(again))
 
     return respond(await parts.answering.once(asked, act))

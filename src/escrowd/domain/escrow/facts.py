@@ -102,6 +102,15 @@ class EscrowFilter:
     created_from: int | None = None
     created_before: int | None = None
 
+    def takes(self, escrow: "Escrow") -> bool:
+        """Whether an escrow is one of those that are looked for."""
+        return (
+            (not self.statuses or escrow.status in self.statuses)
+            and self.reference in (None, escrow.terms.reference)
+            and (self.created_from is None or escrow.created_at >= self.created_from)
+            and (self.created_before is None or escrow.created_at < self.created_before)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Escrow:

@@ -107,7 +107,8 @@ class EscrowDesk:
     ) -> tuple[CallersView, ...]:
         """Show escrows, the newest first. A party sees its own one. Raises NotPermitted."""
         if caller.party is not None:
-            return (await self.see(tx, caller, caller.party.escrow),) if before is None else ()
+            own = await self.see(tx, caller, caller.party.escrow)
+            return (own,) if before is None and wanted.takes(own.escrow) else ()
         require(caller, *Scope)
         return await self.show(tx, caller, await tx.escrows.page(wanted, before, limit))
 

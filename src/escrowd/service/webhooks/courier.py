@@ -107,6 +107,13 @@ class WebhookCourier:
             await tx.webhooks.went_well(delivery.webhook, moment.utc)
             await tx.webhooks.save_delivery(_delivered(delivery, outcome, moment.utc))
             return None
+        # Whoever changes an endpoint, or asks for an event now, holds the endpoint: so they come before us or after.
+        await tx.webhooks.find(delivery.webhook, for_update=True)
+        present = await tx.webhooks.delivery(delivery.webhook, delivery.id)
+        if present is not None and present.next_attempt_at != delivery.next_attempt_at:
+            # It was asked for anew during the try, perhaps from another URL, which is not to blame for what came of it.
+            await tx.webhooks.save_delivery(_tried(present, outcome, moment.utc))
+            return 0.0
         pause = pause_after(delivery.failures + 1, self._chance())
         webhook = await tx.webhooks.went_wrong(delivery.webhook, moment)
         await tx.webhooks.save_delivery(_failed(delivery, outcome, moment.utc, pause))
@@ -181,10 +188,14 @@ def _delivered(delivery: Delivery, outcome: Outcome, now: int) -> Delivery:
 
 def _failed(delivery: Delivery, outcome: Outcome, now: int, pause: float) -> Delivery:
     return replace(
+        _tried(delivery, outcome, now), failures=delivery.failures + 1, next_attempt_at=now + int(1000 * pause)
+    )
+
+
+def _tried(delivery: Delivery, outcome: Outcome, now: int) -> Delivery:
+    return replace(
         delivery,
         attempts=delivery.attempts + 1,
-        failures=delivery.failures + 1,
-        next_attempt_at=now + int(1000 * pause),
         last_attempt_at=now,
         last_status=outcome.status,
         last_error=outcome.error,
