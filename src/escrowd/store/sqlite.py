@@ -8,6 +8,7 @@ none.
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,8 @@ def sqlite_engine(url: URL, busy_timeout: float, *, read_only: bool = False) -> 
     With ``read_only`` its connections change neither the database nor a file beside it.
     """
     place = partial(_place_to_read, Path(url.database or "")) if read_only else partial(_place, url.database or "")
-    engine = create_async_engine(url, async_creator=partial(_connect, place, busy_timeout))
+    creator = partial(_connect, place, busy_timeout, journals=not read_only)
+    engine = create_async_engine(url, async_creator=creator)
     event.listen(engine.sync_engine, "connect", _prepare_to_read if read_only else _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
@@ -58,25 +60,44 @@ def _place_to_read(path: Path) -> str:
     return f"{_place(str(path))}?{'mode=ro' if is_open else 'mode=ro&immutable=1'}"
 
 
-async def _connect(place: Callable[[], str], busy_timeout: float) -> aiosqlite.Connection:
-    # Without a level of isolation: the driver would begin transactions by itself, and later than we want.
-    connect = partial(
-        sqlite3.connect,
-        place(),
+def _opened(place: str, busy_timeout: float, *, journals: bool) -> sqlite3.Connection:
+    """Open a file, in the thread of its connection; with ``journals`` as one that keeps a journal of writes."""
+    connection = sqlite3.connect(
+        place,
         uri=True,
         timeout=busy_timeout,
         isolation_level=None,
         check_same_thread=False,
         factory=_SqliteConnection,
     )
-    connection = InPlace(connect, iter_chunk_size=64)
+    deadline = time.monotonic() + busy_timeout
+    while journals:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            break
+        except sqlite3.OperationalError as error:
+            # Of two who make this change to a new file at once one is refused without waiting, whatever its patience.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                connection.close()
+                raise
+            time.sleep(_PAUSE)
+    return connection
+
+
+#: Seconds between two tries at a file that somebody else is changing.
+_PAUSE: Final = 0.01
+
+
+async def _connect(place: Callable[[], str], busy_timeout: float, *, journals: bool) -> aiosqlite.Connection:
+    # Without a level of isolation: the driver would begin transactions by itself, and later than we want.
+    connection = InPlace(partial(_opened, place(), busy_timeout, journals=journals), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does: an abandoned one must not keep us alive
     return await connection
 
 
 def _prepare(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
