@@ -8,10 +8,11 @@ import httpx
 import pytest
 
 from escrowd.sdk import AsyncEscrowClient, Forbidden, NotAllowed, verify_chain
+from escrowd.testing.receiver import Receiver
 from escrowd.testing.wallet_sets import wallet_sets
 from escrowd.wire.escrows import CreatedEscrow, Escrow, NewFee
 from tests.regtest.service.commands import as_json, line_with, started
-from tests.regtest.service.receiver import Receiver, receiving
+from tests.regtest.service.inbox import Inbox
 
 XMR = 10**12
 OPERATOR, VENDOR = [each.address for each in wallet_sets()[-2:]]
@@ -42,9 +43,9 @@ async def funded(client: AsyncEscrowClient) -> CreatedEscrow:
     return made
 
 
-async def paid(client: AsyncEscrowClient, receiver: Receiver, escrow: str, status: Any) -> Escrow:
+async def paid(client: AsyncEscrowClient, inbox: Inbox, escrow: str, status: Any) -> Escrow:
     """Wait until a payout is sent, mine until it is final, and return the escrow at its end."""
-    await receiver.until_it_has("payout.broadcast", escrow)
+    await inbox.until_it_has("payout.broadcast", escrow)
     await client.sandbox.mine(10)
     return await client.wait(escrow, until=status)
 
@@ -55,7 +56,7 @@ def paid_out(escrow: Escrow) -> dict[str, int]:
     return {each.to: each.amount for each in transaction.outputs} | {"network": transaction.network_fee}
 
 
-async def released(client: AsyncEscrowClient, receiver: Receiver) -> str:
+async def released(client: AsyncEscrowClient, inbox: Inbox) -> str:
     made = await funded(client)
     buyer, vendor, _ = (client.as_party(link.token) for link in made.links)
     with pytest.raises(Forbidden):
@@ -66,21 +67,21 @@ async def released(client: AsyncEscrowClient, receiver: Receiver) -> str:
     await vendor.deliver(made.id)
     previewed = await buyer.preview(made.id, action="release")
     await buyer.release(made.id)
-    now = await paid(client, receiver, made.id, "completed")
+    now = await paid(client, inbox, made.id, "completed")
     expected = {each.to: each.amount for each in previewed.outputs} | {"network": previewed.network_fee}
     assert paid_out(now) == expected, "what was previewed is paid, to the piconero"
     assert sum(expected.values()) == XMR
     return made.id
 
 
-async def ruled(client: AsyncEscrowClient, receiver: Receiver) -> str:
+async def ruled(client: AsyncEscrowClient, inbox: Inbox) -> str:
     made = await funded(client)
     buyer, vendor, arbiter = (client.as_party(link.token) for link in made.links)
     await vendor.deliver(made.id)
     await buyer.dispute(made.id, reason="it is broken")
     previewed = await arbiter.preview(made.id, action="rule", vendor_share=4 * 10**11)
     await arbiter.rule(made.id, vendor_share=4 * 10**11)
-    now = await paid(client, receiver, made.id, "split")
+    now = await paid(client, inbox, made.id, "split")
     assert paid_out(now) == {each.to: each.amount for each in previewed.outputs} | {"network": previewed.network_fee}
     return made.id
 
@@ -89,18 +90,18 @@ async def ruled(client: AsyncEscrowClient, receiver: Receiver) -> str:
 async def test_integrator_is_told_or_paid_something_else(lab: object, tmp_path: Path) -> None:
     """Release and ruling pay what was previewed; webhooks tell all of it, in order, with the bytes of the events."""
     arguments = ("sandbox", "--data-dir", str(tmp_path / "box"), "--port", "0", "--json")
-    async with asyncio.timeout(PATIENCE), started(*arguments) as sandbox, receiving() as receiver:
+    async with asyncio.timeout(PATIENCE), started(*arguments) as sandbox, Receiver.listening() as receiver:
         line = as_json(await line_with(sandbox.stdout, "api_url"))
         async with AsyncEscrowClient(line["api_url"], line["api_key"]) as client:
-            receiver.secret = (await client.webhooks.create(url=receiver.url)).secret
-            receiver.refuses = 1
-            escrows = [await released(client, receiver), await ruled(client, receiver)]
+            inbox = Inbox((await client.webhooks.create(url=receiver.url())).secret, refuses=1)
+            receiver.reply = inbox.take
+            escrows = [await released(client, inbox), await ruled(client, inbox)]
             for escrow, type_ in zip(escrows, ("escrow.completed", "escrow.split"), strict=True):
-                await receiver.until_it_has(type_, escrow)
+                await inbox.until_it_has(type_, escrow)
                 assert verify_chain([each async for each in client.log(escrow)]) == ()
         headers = {"Authorization": f"Bearer {line['api_key']}"}
         async with httpx.AsyncClient(base_url=line["api_url"], headers=headers) as plain:
             page = (await plain.get("/v1/events")).text
-    told = [[each.type for each in receiver.events if each.escrow == escrow] for escrow in escrows]
+    told = [[each.type for each in inbox.events if each.escrow == escrow] for escrow in escrows]
     assert told == [RELEASED, RULED]
-    assert all(body.decode() in page for body in receiver.bodies)
+    assert all(body.decode() in page for body in inbox.bodies)
