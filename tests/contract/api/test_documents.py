@@ -14,6 +14,8 @@ from escrowd.testing.api_house import ApiHouse
 from tests.contract.api.matrix import operations_of
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+#: Words beside a reference that restrict nothing.
+_MAY_STAND_BESIDE = frozenset({"$ref", "title", "description", "default", "examples", "deprecated"})
 
 
 class _Addresses(HTMLParser):
@@ -66,6 +68,13 @@ async def test_answer_has_no_form(sqlite_house: ApiHouse) -> None:
     assert missing == []
 
 
+async def test_form_contradicts_itself(sqlite_house: ApiHouse) -> None:
+    """A reference says all there is to say of a form: what stands beside it would have to hold, too."""
+    document = sqlite_house.app.openapi()
+    beside = [sorted(form) for form in _forms(document) if "$ref" in form and set(form) - _MAY_STAND_BESIDE]
+    assert beside == []
+
+
 async def test_pages_and_api_have_drifted_apart(sqlite_house: ApiHouse) -> None:
     """The pages of reference are what the API says; ``make docs`` writes them anew."""
     document = sqlite_house.app.openapi()
@@ -85,6 +94,11 @@ async def test_page_leaves_something_out(sqlite_house: ApiHouse) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _forms(part: Any) -> list[dict[str, Any]]:
+    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return ([part] if isinstance(part, dict) else []) + [form for each in inner for form in _forms(each)]
 
 
 def _references(part: Any) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Annotated, NoReturn
 
 from fastapi import APIRouter, Depends
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from escrowd.api.asking import CallerOf, body_of
 from escrowd.api.documenting import problems
@@ -18,7 +18,9 @@ from escrowd.wire.problems import Problem
 router = APIRouter(prefix="/v1/escrows/{escrow}/messages", tags=["messages"])
 
 
-class _Refusal(Response):
+class _Refusal(JSONResponse):
+    """What FastAPI knows to hold JSON: of any other kind it says in the document that it holds text."""
+
     media_type: str | None = MEDIA_TYPE
 
 
