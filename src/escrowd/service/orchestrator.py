@@ -17,7 +17,7 @@ from escrowd.domain.escrow.terms import Custody, Terms, checked_terms
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.payouts.records import Payout
 from escrowd.service.errors import CustodyNotOffered
-from escrowd.service.ports import Store, Transaction
+from escrowd.service.ports import Store, Transaction, WalletSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,10 @@ class EscrowOrchestrator:
             raise CustodyNotOffered(f"own custody is not offered yet, and was asked for the {', '.join(own)}")
         moment = await tx.clock.now()
         taken = await tx.take_stock()
-        first = create(taken or self._new_id(moment), terms, who, moment)
-        await tx.escrows.add(first)
-        return await _with_keys(tx, first, moment) if taken else first.after
+        first = create(taken.escrow if taken else self._new_id(moment), terms, who, moment)
+        steps = (first, _with_keys(first, taken, await tx.ledgers.chain_height())) if taken else (first,)
+        await tx.escrows.add(*steps)
+        return steps[-1].after
 
     def look_at_stock(self) -> None:
         """See to it that the stock is filled again: a set of wallets may have been taken out of it."""
@@ -115,14 +116,8 @@ class EscrowOrchestrator:
 REORG_MARGIN = 100
 
 
-async def _with_keys(tx: Transaction, first: Step, moment: Moment) -> Escrow:
+def _with_keys(first: Step, wallets: WalletSet, chain_height: int) -> Step:
     """Give a new escrow the wallets that were made ahead, whose address nobody has seen yet."""
-    escrow = first.after.id
-    wallets = await tx.wallet_set(escrow)
-    if wallets is None:
-        raise AssertionError(f"the stock gave {escrow} without its wallets")
-    nobody_paid_before = await tx.ledgers.chain_height() - REORG_MARGIN
+    nobody_paid_before = chain_height - REORG_MARGIN
     ready = KeysReady(wallets.address, max(wallets.restore_height, nobody_paid_before))
-    second = step(first.after, ready, Who.SERVICE, moment)
-    await tx.escrows.save(second)
-    return second.after
+    return step(first.after, ready, Who.SERVICE, first.moment)

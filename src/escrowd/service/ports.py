@@ -26,8 +26,8 @@ from escrowd.monero.wallet import MoneroClient
 class EscrowRows(Protocol):
     """The escrows and their history."""
 
-    async def add(self, step: Step) -> None:
-        """Store the first step of an escrow: its row, its log entries and its effects; make its work row due.
+    async def add(self, first: Step, *further: Step) -> None:
+        """Store the first steps of an escrow: its row, its log entries and its effects; make its work row due.
 
         Raises:
             AlreadyStored: there is an escrow of this id.
@@ -198,12 +198,8 @@ class Transaction(Protocol):
     @property
     def clock(self) -> Clock: ...  # noqa: D102
 
-    async def take_stock(self) -> EscrowId | None:
+    async def take_stock(self) -> WalletSet | None:
         """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""
-        ...
-
-    async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
-        """Return the finished wallets of an escrow."""
         ...
 
     async def wake(self, escrow: EscrowId, in_seconds: float = 0) -> None:

@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, literal_column, select, update
 
 from escrowd.domain.access import ApiKeyRecord, AuditEntry, Scope, StoredAnswer
 from escrowd.domain.cause import present_cause
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.store import schema_access as schema
-from escrowd.store.database import Session
+from escrowd.store.database import NOW, Session
 from escrowd.store.prepared import Prepared, Runs, filled, insert_into
 
 
@@ -96,7 +96,7 @@ class AnswerTable(AnswersGiven):
         Whoever comes with the same key meanwhile waits for our end: the primary key makes them wait.
         """
         values = {"caller": caller, "key": key, "request": request, "status": 0, "sealed_body": ""}
-        added = await self._session.run(_RESERVE, **values, at=await self._session.now())
+        added = await self._session.run(_RESERVE, **values)
         return None if added.changed == 1 else await self.find(caller, key)
 
     async def keep(self, caller: str, key: str, answer: StoredAnswer) -> None:
@@ -139,7 +139,8 @@ _answers: Final = schema.answers
 _RESERVE: Final = Prepared(
     lambda dialect: (
         insert_into(dialect, _answers)
-        .values(filled(_answers, "caller", "key", "request", "status", "sealed_body", "at"))
+        .values(filled(_answers, "caller", "key", "request", "status", "sealed_body"))
+        .values(at=literal_column(f"({NOW[dialect]})"))
         .on_conflict_do_nothing(index_elements=["caller", "key"])
     )
 )

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 
 from escrowd.domain.escrow.facts import Moment
 from escrowd.store import schema
-from escrowd.store.database import Session
+from escrowd.store.database import NOW, Session
 from escrowd.store.prepared import Prepared
 
 
@@ -18,8 +18,11 @@ class ClockTable:
 
     async def now(self) -> Moment:
         """Return the moment, in UTC and on the running clock."""
+        if self._session.present is None:
+            self._session.present, running = (await self._session.run(_MOMENT)).rows[0]
+            return Moment(self._session.present, running or 0)
         row = (await self._session.run(_RUNNING)).one_or_none()
-        return Moment(await self._session.now(), row[0] if row else 0)
+        return Moment(self._session.present, row[0] if row else 0)
 
     async def beat(self, *, counts: bool, longest_gap: int = 30_000) -> Moment:
         """Advance the running clock by the time since the last beat.
@@ -55,3 +58,9 @@ class ClockTable:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _RUNNING: Final = Prepared(lambda _: select(schema.service_clock.c.running))
+#: Both clocks with one question.
+_MOMENT: Final = Prepared(
+    lambda dialect: select(
+        literal_column(f"({NOW[dialect]})"), select(schema.service_clock.c.running).scalar_subquery()
+    )
+)

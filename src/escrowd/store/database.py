@@ -183,7 +183,10 @@ class Session:
         self.dialect = dialect
         #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
         self.woken: dict[str, int] = {}
-        self._now: int | None = None
+        #: Which nodes are to do work rows while they live, by the keys of the rows.
+        self.preferred: dict[str, str] = {}
+        #: The time of the transaction, once somebody has asked for it.
+        self.present: int | None = None
         #: The connection of the driver, once the transaction has begun.
         self._driver: Any = None
         self._done: set[Prepared] = set()
@@ -217,12 +220,8 @@ class Session:
             return outcome
         if isinstance(self._driver, InPlace):
             return self._driver.run(written.text, ordered)
-        try:
+        async with self._not_used_again_if_cut_off():
             return await _carry_out_on_postgres(self._driver, written, ordered)
-        except asyncio.CancelledError:
-            # As SQLAlchemy does it: what was cut off may still be under way, and the connection is not used again.
-            await self.connection.invalidate()
-            raise
 
     async def once(self, prepared: Prepared) -> None:
         """Carry out a statement that need not be repeated in the same transaction, such as taking a lock."""
@@ -232,11 +231,13 @@ class Session:
 
     async def run_for_all(self, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
         """Carry out a statement that was written before for each of these rows."""
-        if len(rows) == 1:
-            await self.run(prepared, **rows[0])
+        if len(rows) < _MANY or self._driver is None or isinstance(self._driver, InPlace):
+            for row in rows:
+                await self.run(prepared, **row)
             return
         written = prepared.on(self.connection.dialect)
-        await self.connection.exec_driver_sql(written.text, [written.values(row) for row in rows])
+        async with self._not_used_again_if_cut_off():
+            await self._driver.executemany(written.text, [written.values(row) for row in rows])
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
@@ -244,11 +245,22 @@ class Session:
 
     async def now(self) -> int:
         """Return the time of the transaction, in milliseconds since 1970, on the clock of the database."""
-        if self._now is None:
-            self._now = int((await self.run(_NOW)).rows[0][0])
-        return self._now
+        if self.present is None:
+            self.present = int((await self.run(_NOW)).rows[0][0])
+        return self.present
+
+    @asynccontextmanager
+    async def _not_used_again_if_cut_off(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except asyncio.CancelledError:
+            # As SQLAlchemy does it: what was cut off may still be under way, and the connection is not used again.
+            await self.connection.invalidate()
+            raise
 
 
+#: From so many rows on it is quicker to hand them over together.
+_MANY: Final = 2
 #: What is done to work rows at the end of a transaction, given their keys in order.
 LastAct: TypeAlias = Callable[[Session, Sequence[str]], Awaitable[None]]
 

@@ -29,17 +29,19 @@ class EscrowTable:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def add(self, step: Step) -> None:
-        """Store the first step of an escrow: its row, its log entries and its effects; make its work row due.
+    async def add(self, first: Step, *further: Step) -> None:
+        """Store the first steps of an escrow: its row, its log entries and its effects; make its work row due.
 
         Raises:
             AlreadyStored: there is an escrow of this id.
 
         """
-        added = await self._session.run(_ADD, id=step.after.id, **_columns(step.after))
+        steps = (first, *further)
+        made = steps[-1].after
+        added = await self._session.run(_ADD, id=made.id, **_columns(made))
         if added.changed != 1:
-            raise AlreadyStored(f"there is an escrow {step.after.id}")
-        await self._note(step)
+            raise AlreadyStored(f"there is an escrow {made.id}")
+        await self._note(steps)
 
     async def load(self, escrow: EscrowId, *, for_update: bool = False) -> Escrow:
         """Return an escrow; ``for_update`` keeps all others from changing it until the transaction ends.
@@ -64,7 +66,7 @@ class EscrowTable:
         saved = await self._session.run(_SAVE, escrow=step.after.id, before=version, **_columns(step.after))
         if saved.changed != 1:
             raise VersionConflict(f"{step.after.id} is no longer at version {version}")
-        await self._note(step)
+        await self._note((step,))
 
     async def pending_effects(self, escrow: EscrowId) -> tuple[PendingEffect, ...]:
         """Return the effects that are not done yet, oldest first."""
@@ -150,41 +152,26 @@ class EscrowTable:
 
     # --- what belongs to a step --------------------------------------------------------------------------------------
 
-    async def _note(self, step: Step) -> None:
-        await self._append(step)
-        now = {"escrow": step.after.id, "version": step.after.version, "cause": present_cause()}
-        for index, effect in enumerate(step.effects):
-            await self._session.run(_ADD_EFFECT, **now, index=index, effect=str(effect))
-        await WorkTable(self._session).wake(escrow_key(step.after.id))
+    async def _note(self, steps: Sequence[Step]) -> None:
+        escrow, cause = steps[0].after.id, present_cause()
+        await self._append(escrow, steps, cause)
+        rows = [
+            {"escrow": escrow, "version": each.after.version, "cause": cause, "index": index, "effect": str(effect)}
+            for each in steps
+            for index, effect in enumerate(each.effects)
+        ]
+        await self._session.run_for_all(_ADD_EFFECT, rows)
+        await WorkTable(self._session).wake(escrow_key(escrow))
 
-    async def _append(self, step: Step) -> None:
+    async def _append(self, escrow: EscrowId, steps: Sequence[Step], cause: str) -> None:
         if self._session.dialect == "postgresql":
             # Cursors are given in the order of commits: a reader who has seen one never misses an earlier one that
             # was committed later. Held until the end of the transaction.
             await self._session.once(_LOCK_LOG)
-        last = await self._last(step.after.id) if step.before else None
-        sequence, previous = (last.sequence, last.hash) if last else (0, NO_HASH)
-        data, events = data_of(step), []
-        for number, kind in enumerate(types_of(step), 1):
-            entry = LogEntry(
-                cursor=0,
-                id=make_identifier(Prefix.EVENT, step.moment.utc, secrets.token_bytes(RANDOM_BYTES)),
-                escrow=step.after.id,
-                sequence=sequence + number,
-                version=step.after.version,
-                type=str(kind),
-                who=str(step.who),
-                at=step.moment.utc,
-                data=data,
-                previous_hash=previous,
-                hash="",
-                cause=present_cause(),
-            )
-            entry = replace(entry, hash=chained(entry))
-            previous = entry.hash
-            events.append((entry.id, entry.type))
-            await self._session.run(_ADD_ENTRY, **_log_columns(entry))
-        await Outbox(self._session).put(events)
+        last = await self._last(escrow) if steps[0].before else None
+        entries = _following(last, steps, cause)
+        await self._session.run_for_all(_ADD_ENTRY, [_log_columns(each) for each in entries])
+        await Outbox(self._session).put([(each.id, each.type) for each in entries])
 
     async def _last(self, escrow: EscrowId) -> LogEntry | None:
         row = (await self._session.run(_LAST, escrow=escrow)).one_or_none()
@@ -246,6 +233,30 @@ def _columns(escrow: Escrow) -> dict[str, Any]:
         "counts_blocks": escrow.counts_blocks,
         "body": encoded(escrow),
     }
+
+
+def _following(last: LogEntry | None, steps: Sequence[Step], cause: str) -> list[LogEntry]:
+    """Write down what steps of one escrow say, each entry chained to the one before it."""
+    sequence, previous = (last.sequence, last.hash) if last else (0, NO_HASH)
+    entries: list[LogEntry] = []
+    for step, kind in ((each, kind) for each in steps for kind in types_of(each)):
+        entry = LogEntry(
+            cursor=0,
+            id=make_identifier(Prefix.EVENT, step.moment.utc, secrets.token_bytes(RANDOM_BYTES)),
+            escrow=step.after.id,
+            sequence=sequence + len(entries) + 1,
+            version=step.after.version,
+            type=str(kind),
+            who=str(step.who),
+            at=step.moment.utc,
+            data=data_of(step),
+            previous_hash=previous,
+            hash="",
+            cause=cause,
+        )
+        entries.append(replace(entry, hash=chained(entry)))
+        previous = entries[-1].hash
+    return entries
 
 
 def _log_columns(entry: LogEntry) -> dict[str, Any]:

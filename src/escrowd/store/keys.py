@@ -34,10 +34,10 @@ class KeySetTable:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def take(self) -> tuple[EscrowId, str] | None:
+    async def take(self) -> tuple[WalletSet, str] | None:
         """Take a finished set out of the stock, the oldest first, and return with it the node that made it."""
         found = (await self._session.run(_TAKE)).one_or_none()
-        return None if found is None else (EscrowId(found[0]), str(found[1]))
+        return None if found is None else (_wallet_set(decoded(found[0], KeySet)), str(found[1]))
 
     async def newest_password(self) -> tuple[str, str] | None:
         """Return the file and the sealed password of the wallet that was stored last; ``None`` where there is none."""
@@ -109,7 +109,7 @@ class KeySetTable:
     async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
         """Return what the watcher needs of the finished wallets of an escrow."""
         keys = await self.keys_of(escrow)
-        return None if keys is None else WalletSet(escrow, keys.address, keys.sealed_view_key, keys.restore_height)
+        return None if keys is None else _wallet_set(keys)
 
     async def hosted_wallets(self, escrow: EscrowId) -> tuple[HostedWallet, ...]:
         """Return the wallets of an escrow that this service keeps, in the order of the roles."""
@@ -212,12 +212,16 @@ def _take(_dialect: str) -> ClauseElement:
         update(table)
         .where(table.c.escrow.in_(select(oldest.c.escrow)))
         .values(status=TAKEN)
-        .returning(table.c.escrow, table.c.node)
+        .returning(table.c.body, table.c.node)
     )
 
 
 _TAKE: Final = Prepared(_take)
 _KEYS: Final = Prepared(lambda _: select(schema.key_sets.c.body).where(schema.key_sets.c.escrow == bindparam("escrow")))
+
+
+def _wallet_set(keys: KeySet) -> WalletSet:
+    return WalletSet(keys.escrow, keys.address, keys.sealed_view_key, keys.restore_height)
 
 
 def _wallet_columns(keys: KeySet, hosted: HostedKey) -> dict[str, str]:

@@ -52,19 +52,15 @@ class SqlTransaction:
         self.inspection = InspectionTable(session)
         self.webhooks = WebhookTable(session)
 
-    async def take_stock(self) -> EscrowId | None:
+    async def take_stock(self) -> WalletSet | None:
         """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""
         taken = await KeySetTable(self._session).take()
         if taken is None:
             return None
-        escrow, node = taken
-        # Its wallets may still be open where they were made.
-        await WorkTable(self._session).prefer(escrow_key(escrow), node)
-        return escrow
-
-    async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
-        """Return the finished wallets of an escrow."""
-        return await KeySetTable(self._session).wallet_set(escrow)
+        wallets, node = taken
+        # They may still be open where they were made.
+        await WorkTable(self._session).prefer(escrow_key(wallets.escrow), node)
+        return wallets
 
     async def wake(self, escrow: EscrowId, in_seconds: float = 0) -> None:
         """Make the escrow's work row due, now or in a while; never later than it is due already."""

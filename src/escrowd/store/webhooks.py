@@ -6,6 +6,7 @@ writing events for it, and they for him: a step either sees the change, or its d
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, RowMapping, Select, and_, delete, func, insert, not_, select, text, update
@@ -17,6 +18,7 @@ from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_iden
 from escrowd.domain.webhooks import EVENT_TYPES, Backlog, Delivery, DeliveryStatus, Webhook, WebhookStatus
 from escrowd.store import schema
 from escrowd.store.database import Session
+from escrowd.store.prepared import Prepared
 from escrowd.store.schema_webhooks import deliveries, webhooks
 from escrowd.store.work import WorkTable
 
@@ -43,9 +45,7 @@ class Outbox:
         ids = [event for event, kind in events if kind in EVENT_TYPES]
         if not ids:
             return
-        # A shared lock: it makes nobody wait but who changes or removes an endpoint.
-        query = select(webhooks.c.id, webhooks.c.types, webhooks.c.status).with_for_update(read=True, key_share=True)
-        endpoints = (await self._session.connection.execute(query)).mappings().all()
+        endpoints = [_Endpoint(*row) for row in (await self._session.run(_ENDPOINTS)).rows]
         if not endpoints:
             return
         log, now = schema.log, await self._session.now()
@@ -54,14 +54,14 @@ class Outbox:
         )
         entries = (await self._session.connection.execute(stored)).mappings().all()
         rows = [
-            _new_row(endpoint["id"], entry, now)
+            _new_row(endpoint.id, entry, now)
             for endpoint in endpoints
             for entry in entries
-            if _wants(endpoint, entry)
+            if endpoint.wants(entry["type"])
         ]
         if rows:
             await self._session.connection.execute(insert(deliveries), rows)
-        off = {endpoint["id"] for endpoint in endpoints if endpoint["status"] == WebhookStatus.DISABLED}
+        off = {each.id for each in endpoints if each.status == WebhookStatus.DISABLED}
         for key in {webhook_key(row["webhook"], row["escrow"]) for row in rows if row["webhook"] not in off}:
             await WorkTable(self._session).wake(key)
 
@@ -213,8 +213,23 @@ class WebhookTable:
 _ADDING_LOCK: Final = 0x77686B
 
 
-def _wants(endpoint: RowMapping, entry: RowMapping) -> bool:
-    return not endpoint["types"] or entry["type"] in endpoint["types"].split()
+#: With a shared lock: it makes nobody wait but who changes or removes an endpoint.
+_ENDPOINTS: Final = Prepared(
+    lambda _: select(webhooks.c.id, webhooks.c.types, webhooks.c.status).with_for_update(read=True, key_share=True)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """As much of an endpoint as decides whether it is told of an event."""
+
+    id: str
+    #: With spaces between; empty for all.
+    types: str
+    status: str
+
+    def wants(self, kind: str) -> bool:
+        return not self.types or kind in self.types.split()
 
 
 def _new_row(webhook: str, entry: RowMapping, now: int) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 
 from sqlalchemy import (
-    ClauseElement,
     ColumnElement,
     Text,
     and_,
@@ -24,6 +23,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.identifiers import EscrowId
@@ -52,10 +52,8 @@ class WorkTable:
     async def wake(self, key: str, in_seconds: float = 0) -> None:
         """Make a row due, now or in a while, and never later than it is due already. Makes the row if need be."""
         due = await self._session.now() + int(1000 * in_seconds)
-        woken = self._session.woken
-        if key not in woken:
-            self._session.before_commit(key, _wake)
-        woken[key] = min(due, woken.get(key, due))
+        self._touch(key)
+        self._session.woken[key] = min(due, self._session.woken.get(key, due))
 
     async def claim(
         self,
@@ -96,7 +94,8 @@ class WorkTable:
 
     async def prefer(self, key: str, node: str) -> None:
         """Let a row be done by this node while it lives: its wallets are open there. Makes the row if need be."""
-        self._session.before_commit(key, partial(_prefer, node=node))
+        self._touch(key)
+        self._session.preferred[key] = node
 
     async def renew(self, key: str, fence: int, seconds: float) -> bool:
         """Make a claim last longer; return whether it is still ours."""
@@ -185,6 +184,10 @@ class WorkTable:
             await self.wake(escrow_key(escrow))
         return len(woken)
 
+    def _touch(self, key: str) -> None:
+        if key not in self._session.woken and key not in self._session.preferred:
+            self._session.before_commit(key, _store_touched)
+
     async def _change(self, key: str, claim: int, **values: object) -> bool:
         mine = and_(*_is_mine(key, claim))
         return (await self._session.connection.execute(update(schema.work).where(mine).values(**values))).rowcount == 1
@@ -211,36 +214,55 @@ def _is_mine(key: str, fence: int) -> tuple[ColumnElement[bool], ...]:
     return table.c.key == key, table.c.fence == fence, table.c.owner.is_not(None)
 
 
-def _wake_statement(dialect: str) -> ClauseElement:
+def _touch_statement(dialect: str) -> "sqlite.Insert | postgresql.Insert":
+    """Make a row due, or let a node be the one that does it, or both; it is made if need be."""
     table = schema.work
-    statement = insert_into(dialect, table).values(filled(table, "key", "kind", "due_at", "wake"))
-    new = statement.excluded.due_at
-    earlier = case((table.c.due_at < new, table.c.due_at), else_=new)
-    return statement.on_conflict_do_update(index_elements=["key"], set_={"due_at": earlier, "wake": table.c.wake + 1})
+    statement = insert_into(dialect, table).values(filled(table, "key", "kind", "due_at", "wake", "affinity"))
+    new = statement.excluded
+    due = case(
+        (new.due_at.is_(None), table.c.due_at),
+        (table.c.due_at < new.due_at, table.c.due_at),
+        else_=new.due_at,
+    )
+    changes = {
+        "due_at": due,
+        "wake": table.c.wake + new.wake,
+        "affinity": func.coalesce(new.affinity, table.c.affinity),
+    }
+    return statement.on_conflict_do_update(index_elements=["key"], set_=changes)
 
 
-def _prefer_statement(dialect: str) -> ClauseElement:
-    statement = insert_into(dialect, schema.work).values(filled(schema.work, "key", "kind", "affinity"))
-    return statement.on_conflict_do_update(index_elements=["key"], set_={"affinity": statement.excluded.affinity})
+_TOUCH: Final = Prepared(_touch_statement)
+_notify: Final = select(func.pg_notify(CHANNEL, bindparam("told", type_=Text)))
+_NOTIFY: Final = Prepared(lambda _: _notify)
+#: Both with one question, for what nearly every transaction does.
+_TOUCH_AND_NOTIFY: Final = Prepared(
+    lambda dialect: _notify.add_cte(_touch_statement(dialect).returning(schema.work.c.key).cte("touched"))
+)
 
 
-_WAKE: Final = Prepared(_wake_statement)
-_PREFER: Final = Prepared(_prefer_statement)
-_NOTIFY: Final = Prepared(lambda _: select(func.pg_notify(CHANNEL, bindparam("key", type_=Text))))
-
-
-async def _wake(session: Session, keys: Sequence[str]) -> None:
-    """Make rows due, all of them with one statement: each block wakes everybody who counts confirmations."""
-    rows = [{"key": key, "kind": key.partition(":")[0], "due_at": session.woken[key], "wake": 1} for key in keys]
-    await session.run_for_all(_WAKE, rows)
-    if session.dialect == "postgresql":
+async def _store_touched(session: Session, keys: Sequence[str]) -> None:
+    """Store what was touched, all of it with one statement: each block wakes everybody who counts confirmations."""
+    rows = [_touched(session, key) for key in keys]
+    woken = [key for key in keys if key in session.woken]
+    if session.dialect == "sqlite" or not woken:
+        await session.run_for_all(_TOUCH, rows)
+    elif len(rows) == 1:
+        await session.run(_TOUCH_AND_NOTIFY, told=woken[0], **rows[0])
+    else:
+        await session.run_for_all(_TOUCH, rows)
         # Whoever listens looks for all that is due, so one word is enough for many rows.
-        await session.run(_NOTIFY, key=keys[0] if len(rows) == 1 else "")
+        await session.run(_NOTIFY, told="")
 
 
-async def _prefer(session: Session, keys: Sequence[str], node: str) -> None:
-    rows = [{"key": key, "kind": key.partition(":")[0], "affinity": node} for key in keys]
-    await session.run_for_all(_PREFER, rows)
+def _touched(session: Session, key: str) -> dict[str, object]:
+    return {
+        "key": key,
+        "kind": key.partition(":")[0],
+        "due_at": session.woken.get(key),
+        "wake": 1 if key in session.woken else 0,
+        "affinity": session.preferred.get(key),
+    }
 
 
 async def _hold(session: Session, keys: Sequence[str], fence: int) -> None:

@@ -349,7 +349,9 @@ async def test_escrow_leaves_the_wallets_that_are_open(database: Database) -> No
     await journal.begin(escrow_id(2), 1, 50, "")
     await journal.finish(escrow_id(2), 1, key_set(2))
     async with SqlStore(database, "any").transaction() as tx:
-        assert await tx.take_stock() == escrow_id(1)
+        wallets = await tx.take_stock()
+        assert wallets is not None
+        assert wallets.escrow == escrow_id(1)
         await tx.escrows.add(first_step(1))
         await tx.escrows.add(first_step(2))
     async with database.reading() as session:

@@ -43,9 +43,8 @@ async def create_escrow(
     terms = terms_of(body, parts.settings)
 
     async def act(tx: FrontTransaction) -> Answer:
-        made = await parts.desk.create(tx, asked.caller, terms)
-        (view,) = await parts.desk.show(tx, asked.caller, [made.id])
-        return said(created_shown(view, first_links(parts, made.id)), 201)
+        view = await parts.desk.create(tx, asked.caller, terms)
+        return said(created_shown(view, first_links(parts, view.escrow.id)), 201)
 
     answer = await parts.answering.once(asked, act)
     parts.look_at_stock()

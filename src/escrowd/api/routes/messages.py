@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/escrows/{escrow}/messages", tags=["messages"])
 class _Refusal(JSONResponse):
     """What FastAPI knows to hold JSON: of any other kind it says in the document that it holds text."""
 
-    media_type: str | None = MEDIA_TYPE
+    media_type = MEDIA_TYPE
 
 
 @router.get(

@@ -45,6 +45,10 @@ class Account:
     payouts: tuple[Payout, ...] = ()
 
 
+#: The money of an escrow of which nobody could know yet.
+NOTHING_YET: Final = Account(Ledger(chain_height=0, chain_time=0))
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """Escrows with their money, all of one moment."""

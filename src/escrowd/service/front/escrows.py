@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from escrowd.domain.access import Caller, Scope
 from escrowd.domain.conflicts import NoSuchEscrow, VersionConflict
-from escrowd.domain.escrow.assess import Account, Judgement, judge
+from escrowd.domain.escrow.assess import NOTHING_YET, Account, Judgement, judge
 from escrowd.domain.escrow.events import Event
 from escrowd.domain.escrow.facts import Escrow, EscrowFilter, Moment
 from escrowd.domain.escrow.machine import ACTIONS, Step, step
@@ -42,8 +42,8 @@ class EscrowDesk:
     def __init__(self, orchestrator: EscrowOrchestrator) -> None:
         self._orchestrator = orchestrator
 
-    async def create(self, tx: FrontTransaction, caller: Caller, terms: Terms) -> Escrow:
-        """Make an escrow.
+    async def create(self, tx: FrontTransaction, caller: Caller, terms: Terms) -> CallersView:
+        """Make an escrow, and show it.
 
         Raises:
             NotPermitted: the key lacks the scope.
@@ -53,7 +53,7 @@ class EscrowDesk:
         require(caller, Scope.ESCROWS_WRITE)
         made = await self._orchestrator.create_within(tx, terms)
         await tx.audit.note(caller.name, "create", made.id)
-        return made
+        return CallersView(made, NOTHING_YET, (), await tx.clock.now(), actions_of(made, caller.voices()))
 
     async def act(
         self, tx: FrontTransaction, caller: Caller, escrow: EscrowId, event: Event, at_version: int | None = None

@@ -159,12 +159,13 @@ class MemoryTransaction:
         for attempt in self.payouts.saved:
             self._memory.attempt_observer(attempt)
 
-    async def take_stock(self) -> EscrowId | None:
+    async def take_stock(self) -> WalletSet | None:
         """Take a finished set of wallets, the oldest first."""
         taken = next(iter(self.tables.stock), None)
-        if taken is not None:
-            del self.tables.stock[taken]
-        return taken
+        if taken is None:
+            return None
+        del self.tables.stock[taken]
+        return self.tables.wallet_sets[taken]
 
     async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
         """Return the finished wallets of an escrow."""
@@ -190,11 +191,12 @@ class MemoryEscrows:
         self._now = now
         self.steps: list[Step] = []
 
-    async def add(self, step: Step) -> None:
-        """Store the first step. Raises AlreadyStored."""
-        if step.after.id in self._tables.escrows:
-            raise AlreadyStored(f"there is an escrow {step.after.id}")
-        self._note(step)
+    async def add(self, first: Step, *further: Step) -> None:
+        """Store the first steps. Raises AlreadyStored."""
+        if first.after.id in self._tables.escrows:
+            raise AlreadyStored(f"there is an escrow {first.after.id}")
+        for step in (first, *further):
+            self._note(step)
 
     async def load(self, escrow: EscrowId, *, for_update: bool = False) -> Escrow:  # noqa: ARG002 - one at a time here
         """Return an escrow. Raises NoSuchEscrow."""
