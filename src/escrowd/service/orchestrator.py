@@ -68,10 +68,10 @@ class EscrowOrchestrator:
         own = [role for role, custody in terms.custody.items() if custody is not Custody.HOSTED]
         if own:
             raise CustodyNotOffered(f"own custody is not offered yet, and was asked for the {', '.join(own)}")
-        moment = await tx.clock.now()
-        taken = await tx.take_stock()
-        first = create(taken.escrow if taken else self._new_id(moment), terms, who, moment)
-        steps = (first, _with_keys(first, taken, await tx.ledgers.chain_height())) if taken else (first,)
+        given = await tx.provide()
+        escrow = given.wallets.escrow if given.wallets else self._new_id(given.moment)
+        first = create(escrow, terms, who, given.moment)
+        steps = (first, _with_keys(first, given.wallets, given.chain_height)) if given.wallets else (first,)
         await tx.escrows.add(*steps)
         return steps[-1].after
 

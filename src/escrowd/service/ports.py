@@ -17,6 +17,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import Attempt, Payout
+from escrowd.domain.provision import Provision as Provision
 from escrowd.domain.wallet_set import WalletSet as WalletSet
 from escrowd.monero.wallet import MoneroClient
 
@@ -83,10 +84,6 @@ class LedgerRows(Protocol):
         ``our_txids`` are those of all signed attempts; ``paid_out`` the keys of the newest payout that was ordered
         (not returned) and not abandoned.
         """
-        ...
-
-    async def chain_height(self) -> int:
-        """Return the number of blocks that the watcher has looked through."""
         ...
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
@@ -198,8 +195,8 @@ class Transaction(Protocol):
     @property
     def clock(self) -> Clock: ...  # noqa: D102
 
-    async def take_stock(self) -> WalletSet | None:
-        """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""
+    async def provide(self) -> Provision:
+        """Return what a new escrow begins with, and take a finished set of wallets for it out of the stock."""
         ...
 
     async def wake(self, escrow: EscrowId, in_seconds: float = 0) -> None:

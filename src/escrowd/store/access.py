@@ -9,8 +9,8 @@ from escrowd.domain.cause import present_cause
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.store import schema_access as schema
-from escrowd.store.database import NOW, Session
-from escrowd.store.prepared import Prepared, Runs, filled, insert_into
+from escrowd.store.prepared import Prepared, filled, insert_into
+from escrowd.store.session import NOW, Session
 
 
 class AccessTable:
@@ -71,23 +71,10 @@ class AccessTable:
         return int(changed.scalar_one())
 
 
-class AnswersGiven:
-    """Answers that were given to requests with an Idempotency-Key."""
-
-    def __init__(self, asks: Runs) -> None:
-        self._asks = asks
-
-    async def find(self, caller: str, key: str) -> StoredAnswer | None:
-        """Return what was answered to a caller under a key."""
-        row = (await self._asks.run(_FIND, caller=caller, key=key)).one_or_none()
-        return None if row is None else StoredAnswer(*row)
-
-
-class AnswerTable(AnswersGiven):
+class AnswerTable:
     """Answers to requests with an Idempotency-Key, of one transaction."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session)
         self._session = session
 
     async def reserve(self, caller: str, key: str, request: str) -> StoredAnswer | None:
@@ -97,11 +84,15 @@ class AnswerTable(AnswersGiven):
         """
         values = {"caller": caller, "key": key, "request": request, "status": 0, "sealed_body": ""}
         added = await self._session.run(_RESERVE, **values)
-        return None if added.changed == 1 else await self.find(caller, key)
+        if added.changed == 1:
+            return None
+        return StoredAnswer(*(await self._session.run(_FIND, caller=caller, key=key)).rows[0])
 
     async def keep(self, caller: str, key: str, answer: StoredAnswer) -> None:
         """Store the answer under a key that was reserved in this transaction."""
-        await self._session.run(_KEEP, whose=caller, under=key, status=answer.status, sealed_body=answer.sealed_body)
+        await self._session.run_later(
+            _KEEP, whose=caller, under=key, status=answer.status, sealed_body=answer.sealed_body
+        )
 
 
 class AuditTable:
@@ -113,7 +104,7 @@ class AuditTable:
     async def note(self, caller: str, action: str, subject: str) -> None:
         """Note that somebody did something, now."""
         at, cause = await self._session.now(), present_cause()
-        await self._session.run(_NOTE, at=at, caller=caller, action=action, subject=subject, cause=cause)
+        await self._session.run_later(_NOTE, at=at, caller=caller, action=action, subject=subject, cause=cause)
 
     async def entries(self, after: int = 0, limit: int = 100, subject: str | None = None) -> tuple[AuditEntry, ...]:
         """Return entries with a number above ``after``, in order; of one subject only, where one is named."""

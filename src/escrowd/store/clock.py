@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from sqlalchemy import literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, literal_column, select
 
 from escrowd.domain.escrow.facts import Moment
 from escrowd.store import schema
-from escrowd.store.database import NOW, Session
 from escrowd.store.prepared import Prepared
+from escrowd.store.session import NOW, Session
 
 
 class ClockTable:
@@ -15,14 +15,19 @@ class ClockTable:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._moment: Moment | None = None
 
     async def now(self) -> Moment:
-        """Return the moment, in UTC and on the running clock."""
-        if self._session.present is None:
-            self._session.present, running = (await self._session.run(_MOMENT)).rows[0]
-            return Moment(self._session.present, running or 0)
-        row = (await self._session.run(_RUNNING)).one_or_none()
-        return Moment(self._session.present, row[0] if row else 0)
+        """Return the moment, in UTC and on the running clock: the same throughout the transaction."""
+        if self._moment is None:
+            utc, running = (await self._session.run(_MOMENT)).rows[0]
+            self._moment = Moment(self._session.present or utc, running or 0)
+            self._session.present = self._moment.utc
+        return self._moment
+
+    def know(self, moment: Moment) -> None:
+        """Take this for the moment of the transaction: it was asked for together with other things."""
+        self._moment, self._session.present = moment, moment.utc
 
     async def beat(self, *, counts: bool, longest_gap: int = 30_000) -> Moment:
         """Advance the running clock by the time since the last beat.
@@ -52,15 +57,16 @@ class ClockTable:
         values = {"running": running, "last_beat": last_beat, "counted": counts}
         statement = self._session.insert(schema.service_clock).values(one=1, **values)
         await self._session.connection.execute(statement.on_conflict_do_update(index_elements=["one"], set_=values))
-        return Moment(await self._session.now(), running)
+        self._moment = Moment(await self._session.now(), running)
+        return self._moment
+
+
+def moment_columns(dialect: str) -> tuple[ColumnElement[int], ColumnElement[int | None]]:
+    """Ask for both clocks. The second one is ``NULL`` before its first beat."""
+    running = select(schema.service_clock.c.running).scalar_subquery()
+    return literal_column(f"({NOW[dialect]})", BigInteger), running
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_RUNNING: Final = Prepared(lambda _: select(schema.service_clock.c.running))
-#: Both clocks with one question.
-_MOMENT: Final = Prepared(
-    lambda dialect: select(
-        literal_column(f"({NOW[dialect]})"), select(schema.service_clock.c.running).scalar_subquery()
-    )
-)
+_MOMENT: Final = Prepared(lambda dialect: select(*moment_columns(dialect)))

@@ -10,18 +10,15 @@ deliveries, and last the work rows by their keys.
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
-from sqlalchemy import Table, event, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, EmulatedDBAPIException, InterfaceError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
@@ -29,18 +26,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
 from escrowd.store.glance import Glance, PostgresGlance, SqliteGlance
-from escrowd.store.prepared import Outcome, Prepared, Written, insert_into
-from escrowd.store.sqlite import READS, InPlace, sqlite_engine
+from escrowd.store.prepared import Outcome, Prepared
+from escrowd.store.session import NOW, Session
+from escrowd.store.sqlite import READS, sqlite_engine
 
 #: Seconds that SQLite waits for a lock that another process has, where nothing else is said.
 BUSY_TIMEOUT: Final = 30.0
-
-#: Milliseconds since 1970, on the clock of the database, when it is asked: ``now()`` of PostgreSQL is the time at which
-#: the transaction began, perhaps before it waited for a lock.
-NOW: Final = {
-    "sqlite": "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
-    "postgresql": "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
-}
 
 
 class Database:
@@ -110,7 +101,7 @@ class Database:
         self._listeners.append(listener)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["Session"]:
+    async def transaction(self) -> AsyncIterator[Session]:
         """Begin a transaction; it commits at the end of the block, and rolls back where the block raises.
 
         Raises:
@@ -132,7 +123,7 @@ class Database:
             self.tell_woken(key)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator["Session"]:
+    async def reading(self) -> AsyncIterator[Session]:
         """Look at the database as it is at one moment, without waiting for writers. Writing in the block is refused.
 
         Raises:
@@ -175,96 +166,6 @@ class Database:
             listener(key)
 
 
-class Session:
-    """One transaction, as the repositories use it."""
-
-    def __init__(self, connection: AsyncConnection, dialect: str) -> None:
-        self.connection = connection
-        self.dialect = dialect
-        #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
-        self.woken: dict[str, int] = {}
-        #: Which nodes are to do work rows while they live, by the keys of the rows.
-        self.preferred: dict[str, str] = {}
-        #: The time of the transaction, once somebody has asked for it.
-        self.present: int | None = None
-        #: The connection of the driver, once the transaction has begun.
-        self._driver: Any = None
-        self._done: set[Prepared] = set()
-        self._last: list[tuple[str, LastAct]] = []
-
-    def before_commit(self, key: str, act: "LastAct") -> None:
-        """Do something to a work row at the end of the transaction; what is the same for many rows is done at once.
-
-        Work rows are locked last, in the order of their keys. A command that holds its escrow and waits for the work
-        row, and a worker that holds the work row and waits for the escrow, would wait for each other.
-        """
-        self._last.append((key, act))
-
-    async def finish(self) -> None:
-        """Do what was left for the end."""
-        in_order = sorted(self._last, key=itemgetter(0))
-        self._last.clear()
-        for act, rows in groupby(in_order, key=itemgetter(1)):
-            await act(self, [key for key, _ in rows])
-
-    async def run(self, prepared: Prepared, **values: Any) -> Outcome:
-        """Carry out a statement that was written before."""
-        written = prepared.on(self.connection.dialect)
-        ordered = written.values(values)
-        if self._driver is None:
-            # The first one goes the long way: with it SQLAlchemy begins the transaction, where it has not yet. It gives
-            # up the connection if that is cut off half-way, where nobody knows whether the transaction has begun.
-            result = await self.connection.exec_driver_sql(written.text, ordered)
-            outcome = Outcome(result.all() if result.returns_rows else (), result.rowcount)
-            self._driver = (await self.connection.get_raw_connection()).driver_connection
-            return outcome
-        if isinstance(self._driver, InPlace):
-            return self._driver.run(written.text, ordered)
-        async with self._not_used_again_if_cut_off():
-            return await _carry_out_on_postgres(self._driver, written, ordered)
-
-    async def once(self, prepared: Prepared) -> None:
-        """Carry out a statement that need not be repeated in the same transaction, such as taking a lock."""
-        if prepared not in self._done:
-            await self.run(prepared)
-            self._done.add(prepared)
-
-    async def run_for_all(self, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Carry out a statement that was written before for each of these rows."""
-        if len(rows) < _MANY or self._driver is None or isinstance(self._driver, InPlace):
-            for row in rows:
-                await self.run(prepared, **row)
-            return
-        written = prepared.on(self.connection.dialect)
-        async with self._not_used_again_if_cut_off():
-            await self._driver.executemany(written.text, [written.values(row) for row in rows])
-
-    def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
-        """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
-        return insert_into(self.dialect, table)
-
-    async def now(self) -> int:
-        """Return the time of the transaction, in milliseconds since 1970, on the clock of the database."""
-        if self.present is None:
-            self.present = int((await self.run(_NOW)).rows[0][0])
-        return self.present
-
-    @asynccontextmanager
-    async def _not_used_again_if_cut_off(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except asyncio.CancelledError:
-            # As SQLAlchemy does it: what was cut off may still be under way, and the connection is not used again.
-            await self.connection.invalidate()
-            raise
-
-
-#: From so many rows on it is quicker to hand them over together.
-_MANY: Final = 2
-#: What is done to work rows at the end of a transaction, given their keys in order.
-LastAct: TypeAlias = Callable[[Session, Sequence[str]], Awaitable[None]]
-
-
 def is_in_transaction() -> bool:
     """Tell whether the caller is inside a transaction: nobody waits for another service there."""
     return _IN_TRANSACTION.get()
@@ -272,7 +173,6 @@ def is_in_transaction() -> bool:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_NOW: Final = Prepared(lambda dialect: text(NOW[dialect]))
 _IN_TRANSACTION: Final = ContextVar("in_transaction", default=False)
 _EXAMPLES: Final = "give a URL such as sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME"
 _READING_SQLITE: Final[dict[str, Any]] = {READS: True}
@@ -308,13 +208,6 @@ def _make_private(path: Path) -> None:
     """Make the file before SQLite does, readable by its owner only: the journals take their rights from it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-
-
-async def _carry_out_on_postgres(driver: Any, written: Written, values: tuple[Any, ...]) -> Outcome:
-    if written.has_rows:
-        return Outcome(await driver.fetch(written.text, *values))
-    # Such as "UPDATE 1" or "INSERT 0 1".
-    return Outcome((), int((await driver.execute(written.text, *values)).rpartition(" ")[2]))
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, func, literal, literal_column, select, text, tuple_, update
+from sqlalchemy import ClauseElement, Row, and_, bindparam, func, literal, literal_column, select, tuple_, update
 
 from escrowd.domain.cause import present_cause
 from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflict
@@ -17,8 +17,8 @@ from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
-from escrowd.store.database import Session
 from escrowd.store.prepared import Prepared, filled, insert_into
+from escrowd.store.session import Session
 from escrowd.store.webhooks import Outbox
 from escrowd.store.work import WorkTable, escrow_key
 
@@ -39,8 +39,9 @@ class EscrowTable:
         steps = (first, *further)
         made = steps[-1].after
         added = await self._session.run(_ADD, id=made.id, **_columns(made))
-        if added.changed != 1:
+        if not added.rows:
             raise AlreadyStored(f"there is an escrow {made.id}")
+        self._session.has_done(_LOCK_LOG)
         await self._note(steps)
 
     async def load(self, escrow: EscrowId, *, for_update: bool = False) -> Escrow:
@@ -70,6 +71,7 @@ class EscrowTable:
 
     async def pending_effects(self, escrow: EscrowId) -> tuple[PendingEffect, ...]:
         """Return the effects that are not done yet, oldest first."""
+        await self._session.catch_up()
         table = schema.effects
         query = (
             select(table.c.version, table.c.index, table.c.effect, table.c.cause)
@@ -81,6 +83,7 @@ class EscrowTable:
 
     async def effect_done(self, escrow: EscrowId, effect: PendingEffect) -> None:
         """Note that an effect was carried out. Noting it again changes nothing."""
+        await self._session.catch_up()
         table = schema.effects
         mine = and_(table.c.escrow == escrow, table.c.version == effect.version, table.c.index == effect.index)
         await self._session.connection.execute(
@@ -160,7 +163,8 @@ class EscrowTable:
             for each in steps
             for index, effect in enumerate(each.effects)
         ]
-        await self._session.run_for_all(_ADD_EFFECT, rows)
+        for row in rows:
+            await self._session.run_later(_ADD_EFFECT, **row)
         await WorkTable(self._session).wake(escrow_key(escrow))
 
     async def _append(self, escrow: EscrowId, steps: Sequence[Step], cause: str) -> None:
@@ -185,12 +189,19 @@ _LOG_LOCK: Final = 0x657363726F77
 
 
 _escrows, _log = schema.escrows, schema.log
-_LOCK_LOG: Final = Prepared(lambda _: text(f"SELECT pg_advisory_xact_lock({_LOG_LOCK})"))
-_ADD: Final = Prepared(
-    lambda dialect: (
-        insert_into(dialect, _escrows).values(filled(_escrows)).on_conflict_do_nothing(index_elements=["id"])
-    )
-)
+_LOCK_LOG: Final = Prepared(lambda _: select(func.pg_advisory_xact_lock(literal_column(str(_LOG_LOCK)))))
+
+
+def _add(dialect: str) -> ClauseElement:
+    """Store a new escrow; it answers with one row where there was none of its id. PostgreSQL locks the log, too."""
+    adds = insert_into(dialect, _escrows).values(filled(_escrows)).on_conflict_do_nothing(index_elements=["id"])
+    if dialect == "sqlite":
+        return adds.returning(_escrows.c.id)
+    added = adds.returning(_escrows.c.id).cte("added")
+    return select(added.c.id, func.pg_advisory_xact_lock(literal_column(str(_LOG_LOCK))))
+
+
+_ADD: Final = Prepared(_add)
 _LOAD: Final = Prepared(lambda _: select(_escrows.c.body).where(_escrows.c.id == bindparam("escrow")))
 _LOAD_TO_CHANGE: Final = Prepared(
     lambda _: select(_escrows.c.body).where(_escrows.c.id == bindparam("escrow")).with_for_update()

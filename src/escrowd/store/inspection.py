@@ -8,7 +8,7 @@ from escrowd.domain.escrow.effects import Effect, PendingEffect
 from escrowd.domain.escrow.history import LogEntry
 from escrowd.domain.identifiers import EscrowId
 from escrowd.store import schema
-from escrowd.store.database import Session
+from escrowd.store.session import Session
 from escrowd.store.work import escrow_key
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import ClauseElement, and_, bindparam, func, insert, select, update
+from sqlalchemy import and_, bindparam, func, insert, select, update
 
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import (
@@ -19,8 +19,8 @@ from escrowd.domain.parties import WalletRole
 from escrowd.domain.wallet_set import HostedWallet, WalletSet
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
-from escrowd.store.database import Session
 from escrowd.store.prepared import Prepared
+from escrowd.store.session import Session
 
 MAKING: Final = "making"
 READY: Final = "ready"
@@ -33,11 +33,6 @@ class KeySetTable:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-
-    async def take(self) -> tuple[WalletSet, str] | None:
-        """Take a finished set out of the stock, the oldest first, and return with it the node that made it."""
-        found = (await self._session.run(_TAKE)).one_or_none()
-        return None if found is None else (_wallet_set(decoded(found[0], KeySet)), str(found[1]))
 
     async def newest_password(self) -> tuple[str, str] | None:
         """Return the file and the sealed password of the wallet that was stored last; ``None`` where there is none."""
@@ -109,7 +104,7 @@ class KeySetTable:
     async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
         """Return what the watcher needs of the finished wallets of an escrow."""
         keys = await self.keys_of(escrow)
-        return None if keys is None else _wallet_set(keys)
+        return None if keys is None else wallet_set_of(keys)
 
     async def hosted_wallets(self, escrow: EscrowId) -> tuple[HostedWallet, ...]:
         """Return the wallets of an escrow that this service keeps, in the order of the roles."""
@@ -194,34 +189,15 @@ class KeyingTable:
         return {(KeyingRound(each), WalletRole(role)): sealed for each, role, sealed in rows}
 
 
+def wallet_set_of(keys: KeySet) -> WalletSet:
+    """Return what the watcher needs of finished keys."""
+    return WalletSet(keys.escrow, keys.address, keys.sealed_view_key, keys.restore_height)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _take(_dialect: str) -> ClauseElement:
-    table = schema.key_sets
-    oldest = (
-        select(table.c.escrow)
-        .where(table.c.status == READY)
-        .order_by(table.c.at, table.c.escrow)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        # PostgreSQL may carry out a mere subquery more than once, and would take more than one.
-        .cte("oldest")
-    )
-    return (
-        update(table)
-        .where(table.c.escrow.in_(select(oldest.c.escrow)))
-        .values(status=TAKEN)
-        .returning(table.c.body, table.c.node)
-    )
-
-
-_TAKE: Final = Prepared(_take)
 _KEYS: Final = Prepared(lambda _: select(schema.key_sets.c.body).where(schema.key_sets.c.escrow == bindparam("escrow")))
-
-
-def _wallet_set(keys: KeySet) -> WalletSet:
-    return WalletSet(keys.escrow, keys.address, keys.sealed_view_key, keys.restore_height)
 
 
 def _wallet_columns(keys: KeySet, hosted: HostedKey) -> dict[str, str]:

@@ -11,8 +11,8 @@ from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
-from escrowd.store.database import Session
 from escrowd.store.prepared import Prepared
+from escrowd.store.session import Session
 
 #: The cursor that all active addresses share; its height is that of every ledger.
 COMMON: Final = "common"
@@ -38,10 +38,6 @@ class LedgerTable:
             our_txids=await self._our_txids(payouts),
             paid_out=paid_out(payouts),
         )
-
-    async def chain_height(self) -> int:
-        """Return the number of blocks that the watcher has looked through."""
-        return (await self._tip())[0]
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return the outputs of an escrow, in the order of the chain, the pool last."""

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, text
 
 from escrowd.store import schema_access as schema_access
 from escrowd.store import schema_webhooks as schema_webhooks
-from escrowd.store.database import Database, Session
+from escrowd.store.database import Database
 from escrowd.store.errors import WrongSchema
+from escrowd.store.session import Session
 
 
 async def migrate(database: Database) -> None:

@@ -35,9 +35,9 @@ from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.payouts.records import Attempt, Payout
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
-from escrowd.store.database import NOW
 from escrowd.store.ledgers import COMMON, SIGNED, paid_out
 from escrowd.store.prepared import Prepared, Runs
+from escrowd.store.session import NOW
 
 
 class OverviewTable:

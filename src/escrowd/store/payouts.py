@@ -12,7 +12,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.payouts.records import Attempt, Payout
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
-from escrowd.store.database import Session
+from escrowd.store.session import Session
 
 
 class PayoutTable:

@@ -91,6 +91,7 @@ _PAUSE: Final = 0.01
 async def _connect(place: Callable[[], str], busy_timeout: float, *, journals: bool) -> aiosqlite.Connection:
     # Without a level of isolation: the driver would begin transactions by itself, and later than we want.
     connection = InPlace(partial(_opened, place(), busy_timeout, journals=journals), iter_chunk_size=64)
+    connection.busy_timeout = busy_timeout
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does: an abandoned one must not keep us alive
     return await connection
 
@@ -131,9 +132,17 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
+#: How long SQLite itself waits for a lock, in milliseconds.
+_PATIENCE: Final = "PRAGMA busy_timeout={}"
+#: Of an error code of SQLite, what is left without its details.
+_PRIMARY_CODE: Final = 0xFF
+
+
 class InPlace(aiosqlite.Connection):
     """A connection whose thread is visited only for what may wait."""
 
+    #: Seconds that it waits for a lock that another process has.
+    busy_timeout = 0.0
     #: Whether the transaction under way may have changed something.
     is_writing = False
     #: Whether the thread was visited and has not come back: who waited for it was cancelled.
@@ -162,6 +171,21 @@ class InPlace(aiosqlite.Connection):
         finally:
             cursor.close()
 
+    def begins_at_once(self) -> bool:
+        """Begin a transaction that writes, unless that would have to wait; return whether it has begun."""
+        if self._is_away:
+            return False
+        self._conn.execute(_PATIENCE.format(0)).close()
+        try:
+            self._conn.execute(BEGIN_WRITING).close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        finally:
+            self._conn.execute(_PATIENCE.format(round(self.busy_timeout * 1000))).close()
+        return True
+
     async def do(self, act: Callable[[sqlite3.Connection], ResultT], *, waits: bool = False) -> ResultT:
         """Do something with the connection: in its thread where it may wait, or where that is still at work."""
         if not (waits or self._is_away):
@@ -188,7 +212,10 @@ class _Cursor:
         return self
 
     async def execute(self, statement: str, parameters: Iterable[Any] = ()) -> None:
-        self._connection.is_writing |= statement == BEGIN_WRITING
+        if statement == BEGIN_WRITING:
+            self._connection.is_writing = True
+            if self._connection.begins_at_once():
+                return
         # Of a statement that was not prepared nobody knows how long it takes.
         waits = statement not in IN_PLACE
         await self._do(lambda it: self._keep(it.execute(statement, tuple(parameters))), waits=waits)

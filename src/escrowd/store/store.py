@@ -7,17 +7,20 @@ from typing import Protocol
 from escrowd.domain.conflicts import NoSuchEscrow
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import KeyingRecord, KeySet, MessageKey
+from escrowd.domain.provision import Provision
 from escrowd.domain.wallet_set import HostedWallet, WalletSet
 from escrowd.domain.work import ClaimedRow
-from escrowd.store.access import AccessTable, AnswersGiven, AnswerTable, AuditTable
+from escrowd.store.access import AccessTable, AnswerTable, AuditTable
 from escrowd.store.clock import ClockTable
-from escrowd.store.database import Database, Session
+from escrowd.store.database import Database
 from escrowd.store.escrows import EscrowTable
 from escrowd.store.inspection import InspectionTable
 from escrowd.store.keys import KeyingTable, KeySetTable
 from escrowd.store.ledgers import LedgerTable
 from escrowd.store.overview import OverviewTable
 from escrowd.store.payouts import PayoutTable
+from escrowd.store.provision import provide
+from escrowd.store.session import Session
 from escrowd.store.webhooks import WebhookTable
 from escrowd.store.work import WorkTable, escrow_key
 
@@ -52,15 +55,14 @@ class SqlTransaction:
         self.inspection = InspectionTable(session)
         self.webhooks = WebhookTable(session)
 
-    async def take_stock(self) -> WalletSet | None:
-        """Take a finished set of wallets out of the stock, the oldest first; its id becomes that of the escrow."""
-        taken = await KeySetTable(self._session).take()
-        if taken is None:
-            return None
-        wallets, node = taken
-        # They may still be open where they were made.
-        await WorkTable(self._session).prefer(escrow_key(wallets.escrow), node)
-        return wallets
+    async def provide(self) -> Provision:
+        """Return what a new escrow begins with, and take a finished set of wallets for it out of the stock."""
+        provision, node = await provide(self._session)
+        self.clock.know(provision.moment)
+        if provision.wallets and node:
+            # They may still be open where they were made.
+            await WorkTable(self._session).prefer(escrow_key(provision.wallets.escrow), node)
+        return provision
 
     async def wake(self, escrow: EscrowId, in_seconds: float = 0) -> None:
         """Make the escrow's work row due, now or in a while; never later than it is due already."""
@@ -79,7 +81,6 @@ class SqlStore:
         self._node = node
         #: Asked outside of a transaction, as of the moment of the question.
         self.overview = OverviewTable(database)
-        self.answered = AnswersGiven(database)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:

@@ -16,8 +16,9 @@ from escrowd.domain.escrow.endings import wrong_end
 from escrowd.domain.escrow.history import LogEntry, broken_links
 from escrowd.domain.identifiers import EscrowId
 from escrowd.store import schema
-from escrowd.store.database import Database, Session
+from escrowd.store.database import Database
 from escrowd.store.heads import Head
+from escrowd.store.session import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from escrowd.domain.watching import (
 )
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
-from escrowd.store.database import Database, Session
+from escrowd.store.database import Database
 from escrowd.store.ledgers import COMMON, LedgerTable
+from escrowd.store.session import Session
 from escrowd.store.work import WorkTable, escrow_key
 
 ValueT = TypeVar("ValueT")

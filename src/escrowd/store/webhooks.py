@@ -17,9 +17,9 @@ from escrowd.domain.escrow.history import LogEntry
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.webhooks import EVENT_TYPES, Backlog, Delivery, DeliveryStatus, Webhook, WebhookStatus
 from escrowd.store import schema
-from escrowd.store.database import Session
 from escrowd.store.prepared import Prepared
 from escrowd.store.schema_webhooks import deliveries, webhooks
+from escrowd.store.session import Session
 from escrowd.store.work import WorkTable
 
 #: The kind of the work rows of deliveries, and what their keys begin with.

@@ -29,8 +29,8 @@ from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.work import ClaimedRow as ClaimedRow
 from escrowd.store import schema
-from escrowd.store.database import Session
 from escrowd.store.prepared import Prepared, filled, insert_into
+from escrowd.store.session import Session
 
 #: The kind of the work rows of escrows, and what their keys begin with.
 ESCROW: Final = "escrow"

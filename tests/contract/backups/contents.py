@@ -19,8 +19,9 @@ from escrowd.domain.watching import BlockId, Cursor, FoundOutput, FoundSpend, Pr
 from escrowd.store import schema, schema_access, schema_webhooks
 from escrowd.store.backups.manifest import Manifest
 from escrowd.store.backups.tables import pages, tables_of
-from escrowd.store.database import Database, Session
+from escrowd.store.database import Database
 from escrowd.store.keys import KeyingTable, KeySetTable
+from escrowd.store.session import Session
 from escrowd.store.store import SqlShelf, SqlStore, SqlWorkQueue
 from escrowd.store.watching import SqlWatchLog
 from escrowd.wallets.records import password_purpose

@@ -75,10 +75,10 @@ async def test_second_life_believes_in_the_first(
         assert max(each.fence for each in claimed) == 2, "higher than that of the first life"
         assert await scalars(target, select(schema.nodes.c.node)) == []
         async with target.transaction() as session:
-            assert await KeySetTable(session).take() is None
             with pytest.raises(StaleAttempt):
                 await KeySetTable(session).fail(of_sqlite.contents.taken, "it is somebody's")
         async with SqlStore(target, NODE).transaction() as tx:
+            assert (await tx.provide()).wallets is None
             assert (await tx.clock.now()).running == 5000
             assert (await tx.clock.beat(counts=True)).running == 5000
         last = max(await scalars(target, select(schema.log.c.cursor)))

@@ -13,8 +13,9 @@ from escrowd.bootstrap.backups import check_log
 from escrowd.domain.escrow.history import NO_HASH, LogEntry, chained
 from escrowd.domain.escrow.status import Status
 from escrowd.store import schema
-from escrowd.store.database import Database, Session
+from escrowd.store.database import Database
 from escrowd.store.heads import Head, HeadsRefused, read_heads
+from escrowd.store.session import Session
 from escrowd.store.store import SqlStore
 from escrowd.store.verifying import LogReport, verify_log, verify_log_in
 from escrowd.wallets.vault import KEY_BYTES, Vault

@@ -77,7 +77,7 @@ async def test_unfinished_wallets_are_taken(store: SqlStore, shelf: SqlShelf) ->
     with pytest.raises(StaleAttempt):
         await shelf.ready(key_set(1))
     async with store.transaction() as tx:
-        assert await tx.take_stock() is None
+        assert await _taken(tx) is None
     assert await shelf.left_making() == (escrow_id(2),)
 
 
@@ -94,7 +94,7 @@ async def test_finished_wallets_are_given_up(store: SqlStore, shelf: SqlShelf) -
             await refused
     assert await shelf.count_ready() == 0
     async with store.transaction() as tx:
-        assert await tx.take_stock() is None
+        assert await _taken(tx) is None
 
 
 async def test_other_node_cleans_up(shelf: SqlShelf, database: Database) -> None:
@@ -120,7 +120,7 @@ async def test_wallet_is_not_found(store: SqlStore, shelf: SqlShelf) -> None:
 
 
 async def _taken(tx: SqlTransaction) -> EscrowId | None:
-    wallets = await tx.take_stock()
+    wallets = (await tx.provide()).wallets
     return wallets.escrow if wallets else None
 
 
@@ -182,7 +182,7 @@ async def test_keys_of_an_escrow_get_into_the_stock(journal: SqlKeyingJournal, s
     await journal.begin(escrow_id(1), 1, 50, "")
     await journal.finish(escrow_id(1), 1, key_set())
     async with store.transaction() as tx:
-        assert await tx.take_stock() is None
+        assert await _taken(tx) is None
     assert (await store.wallet_set(escrow_id(1))).address == key_set().address
 
 

@@ -349,7 +349,7 @@ async def test_escrow_leaves_the_wallets_that_are_open(database: Database) -> No
     await journal.begin(escrow_id(2), 1, 50, "")
     await journal.finish(escrow_id(2), 1, key_set(2))
     async with SqlStore(database, "any").transaction() as tx:
-        wallets = await tx.take_stock()
+        wallets = (await tx.provide()).wallets
         assert wallets is not None
         assert wallets.escrow == escrow_id(1)
         await tx.escrows.add(first_step(1))

@@ -58,9 +58,6 @@ class Answering:
                 return await act(tx)
         if not _FORM.fullmatch(key):
             raise IdempotencyKeyInvalid
-        known = await self._store.answered.find(asked.caller.name, key)
-        if known is not None:
-            return self._replayed(known, asked)
         async with self._store.transaction() as tx:
             known = await tx.answers.reserve(asked.caller.name, key, asked.digest)
             if known is not None:

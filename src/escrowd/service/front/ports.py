@@ -75,16 +75,8 @@ class AccessRows(Protocol):
         ...
 
 
-class AnswersGiven(Protocol):
+class AnswerRows(Protocol):
     """What requests with an Idempotency-Key were answered."""
-
-    async def find(self, caller: str, key: str) -> StoredAnswer | None:
-        """Return what was answered to a caller under a key."""
-        ...
-
-
-class AnswerRows(AnswersGiven, Protocol):
-    """The same, in a transaction that answers."""
 
     async def reserve(self, caller: str, key: str, request: str) -> StoredAnswer | None:
         """Make a key ours until the end of the transaction, or return what was answered under it."""
@@ -134,11 +126,6 @@ class HasOverview(Protocol):
 
 class FrontStore(HasOverview, Protocol):
     """Where everything is kept that must survive a crash."""
-
-    @property
-    def answered(self) -> AnswersGiven:
-        """The answers, asked outside of a transaction."""
-        ...
 
     def transaction(self) -> AbstractAsyncContextManager[FrontTransaction]:
         """Begin a transaction; it commits at the end of the block, and rolls back where the block raises."""

@@ -16,9 +16,10 @@ from escrowd.store.backups.errors import BackupDamaged, LogBroken, NotEmpty
 from escrowd.store.backups.manifest import Manifest, TableEntry
 from escrowd.store.backups.second_life import SecondLife, begin_second_life
 from escrowd.store.backups.tables import PAGE, rows_of, tables_of
-from escrowd.store.database import Database, Session
+from escrowd.store.database import Database
 from escrowd.store.errors import WrongSchema
 from escrowd.store.migrating import bring_to, head_revision, known_revisions, revision_of
+from escrowd.store.session import Session
 from escrowd.store.verifying import LogReport, verify_log_in
 
 log = structlog.get_logger()

@@ -11,8 +11,8 @@ from sqlalchemy import Table, delete, func, select, text, update
 
 from escrowd.store import schema
 from escrowd.store.backups.tables import tables_of
-from escrowd.store.database import Session
 from escrowd.store.keys import FAILED, MAKING, READY
+from escrowd.store.session import Session
 from escrowd.store.work import WorkTable
 
 #: So many numbers are left out wherever numbers are counted up: more than the first life gave after the backup.

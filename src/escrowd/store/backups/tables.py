@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 
 from escrowd.store.backups.errors import BackupError
-from escrowd.store.database import Session
 from escrowd.store.errors import UnknownShape
+from escrowd.store.session import Session
 
 #: Rows that are in memory at the same time. A row can be as large as a sealed key file, some kilobytes.
 PAGE: Final = 500

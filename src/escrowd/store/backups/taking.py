@@ -14,11 +14,12 @@ from escrowd.store.backups.archive import Spool, check_free, write_archive
 from escrowd.store.backups.manifest import Manifest, TableEntry, key_name
 from escrowd.store.backups.tables import pages, tables_of
 from escrowd.store.coding import decoded
-from escrowd.store.database import Database, Session
+from escrowd.store.database import Database
 from escrowd.store.errors import WrongSchema
 from escrowd.store.escrows import EscrowTable
 from escrowd.store.ledgers import COMMON
 from escrowd.store.migrating import head_revision, revision_of
+from escrowd.store.session import Session
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from escrowd.domain.escrow.machine import Step
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
-from escrowd.service.ports import Claim, LogEntry, PendingEffect, WalletSet
+from escrowd.service.ports import Claim, LogEntry, PendingEffect, Provision, WalletSet
 from escrowd.testing.simulation.tables import Tables, WorkRow
 
 #: Milliseconds for which an escrow is claimed.
@@ -159,13 +159,13 @@ class MemoryTransaction:
         for attempt in self.payouts.saved:
             self._memory.attempt_observer(attempt)
 
-    async def take_stock(self) -> WalletSet | None:
-        """Take a finished set of wallets, the oldest first."""
+    async def provide(self) -> Provision:
+        """Return what a new escrow begins with, and take a finished set of wallets, the oldest first."""
         taken = next(iter(self.tables.stock), None)
-        if taken is None:
-            return None
-        del self.tables.stock[taken]
-        return self.tables.wallet_sets[taken]
+        wallets = self.tables.wallet_sets[taken] if taken else None
+        if taken:
+            del self.tables.stock[taken]
+        return Provision(await self._memory.clock.now(), self.tables.chain[0], wallets)
 
     async def wallet_set(self, escrow: EscrowId) -> WalletSet | None:
         """Return the finished wallets of an escrow."""
@@ -260,10 +260,6 @@ class MemoryLedgers:
             our_txids=frozenset(one.txid for each in signed for one in each.transactions),
             paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
         )
-
-    async def chain_height(self) -> int:
-        """Return the number of blocks that the watcher has looked through."""
-        return self._tables.chain[0]
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
         """Keep outputs that only a wallet found, in place of those that one found before."""

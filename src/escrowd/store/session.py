@@ -1,0 +1,174 @@
+"""One transaction, as the repositories use it: statements that were written before, and what is left for its end."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, TypeVar
+
+from sqlalchemy import Table, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from escrowd.store.prepared import Outcome, Prepared, Written, insert_into
+from escrowd.store.sqlite import InPlace
+
+ResultT = TypeVar("ResultT")
+
+#: Milliseconds since 1970, on the clock of the database, when it is asked: ``now()`` of PostgreSQL is the time at which
+#: the transaction began, perhaps before it waited for a lock.
+NOW: Final = {
+    "sqlite": "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+    "postgresql": "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
+}
+
+
+class Session:
+    """One transaction, as the repositories use it."""
+
+    def __init__(self, connection: AsyncConnection, dialect: str) -> None:
+        self.connection = connection
+        self.dialect = dialect
+        #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
+        self.woken: dict[str, int] = {}
+        #: Which nodes are to do work rows while they live, by the keys of the rows.
+        self.preferred: dict[str, str] = {}
+        #: The time of the transaction, once somebody has asked for it.
+        self.present: int | None = None
+        #: The connection of the driver, once the transaction has begun.
+        self._driver: Any = None
+        self._done: set[Prepared] = set()
+        self._later: list[tuple[Prepared, Mapping[str, Any]]] = []
+        self._last: list[tuple[str, LastAct]] = []
+
+    def before_commit(self, key: str, act: "LastAct") -> None:
+        """Do something to a work row at the end of the transaction; what is the same for many rows is done at once.
+
+        Work rows are locked last, in the order of their keys. A command that holds its escrow and waits for the work
+        row, and a worker that holds the work row and waits for the escrow, would wait for each other.
+        """
+        self._last.append((key, act))
+
+    async def finish(self) -> None:
+        """Do what was left for the end."""
+        await self.catch_up()
+        in_order = sorted(self._last, key=itemgetter(0))
+        self._last.clear()
+        for act, rows in groupby(in_order, key=itemgetter(1)):
+            await act(self, [key for key, _ in rows])
+
+    async def run(self, prepared: Prepared, **values: Any) -> Outcome:
+        """Carry out a statement that was written before."""
+        written = prepared.on(self.connection.dialect)
+        return await self._ask(written, written.values(values))
+
+    async def run_later(self, prepared: Prepared, **values: Any) -> None:
+        """Carry out a change, at the end of the transaction at the latest, of which nobody needs the outcome.
+
+        PostgreSQL gets all of them with one question. What reads what they change calls ``catch_up`` before.
+        """
+        if self.dialect == "sqlite":
+            await self.run(prepared, **values)
+        else:
+            self._later.append((prepared, values))
+
+    async def catch_up(self) -> None:
+        """Carry out what was put off."""
+        put_off = [(each.on(self.connection.dialect), values) for each, values in self._later]
+        self._later.clear()
+        if put_off:
+            text = _joined(tuple(each.text for each, _ in put_off))
+            ordered = [value for each, values in put_off for value in each.values(values)]
+            await self._ask(Written(text, (), {}, has_rows=False), tuple(ordered))
+
+    async def once(self, prepared: Prepared) -> None:
+        """Carry out a statement that need not be repeated in the same transaction, such as taking a lock."""
+        if prepared not in self._done:
+            await self.run(prepared)
+            self.has_done(prepared)
+
+    def has_done(self, prepared: Prepared) -> None:
+        """Note that another statement has done what this one would."""
+        self._done.add(prepared)
+
+    async def run_for_all(self, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Carry out a statement that was written before for each of these rows."""
+        if len(rows) < _MANY or self._driver is None or isinstance(self._driver, InPlace):
+            for row in rows:
+                await self.run(prepared, **row)
+            return
+        written = prepared.on(self.connection.dialect)
+        await self._unless_cut_off(self._driver.executemany(written.text, [written.values(row) for row in rows]))
+
+    def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
+        """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
+        return insert_into(self.dialect, table)
+
+    async def now(self) -> int:
+        """Return the time of the transaction, in milliseconds since 1970, on the clock of the database."""
+        if self.present is None:
+            self.present = int((await self.run(_NOW)).rows[0][0])
+        return self.present
+
+    async def _ask(self, written: Written, ordered: tuple[Any, ...]) -> Outcome:
+        if self._driver is None and self.dialect == "postgresql":
+            return await self._ask_first(written, ordered)
+        if self._driver is None:
+            self._driver = (await self.connection.get_raw_connection()).driver_connection
+        if isinstance(self._driver, InPlace):
+            return self._driver.run(written.text, ordered)
+        return await self._unless_cut_off(_carry_out_on_postgres(self._driver, written, ordered))
+
+    async def _ask_first(self, written: Written, ordered: tuple[Any, ...]) -> Outcome:
+        """Ask PostgreSQL the long way: SQLAlchemy begins the transaction with the first question.
+
+        It gives up the connection if that is cut off half-way, where nobody knows whether the transaction has begun.
+        """
+        result = await self.connection.exec_driver_sql(written.text, ordered)
+        outcome = Outcome(result.all() if result.returns_rows else (), result.rowcount)
+        self._driver = (await self.connection.get_raw_connection()).driver_connection
+        return outcome
+
+    async def _unless_cut_off(self, answer: Awaitable[ResultT]) -> ResultT:
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # As SQLAlchemy does it: what was cut off may still be under way, and the connection is not used again.
+            await self.connection.invalidate()
+            raise
+
+
+#: What is done to work rows at the end of a transaction, given their keys in order.
+LastAct: TypeAlias = Callable[[Session, Sequence[str]], Awaitable[None]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_NOW: Final = Prepared(lambda dialect: text(NOW[dialect]))
+#: From so many rows on it is quicker to hand them over together.
+_MANY: Final = 2
+_PARAMETER: Final = re.compile(r"\$(\d+)")
+
+
+@lru_cache(maxsize=64)
+def _joined(statements: tuple[str, ...]) -> str:
+    """Put changes into one statement of PostgreSQL: all but the last one come before it, in a WITH.
+
+    Nothing is said about the order in which they are done, and none sees what another one does.
+    """
+    texts, before = [], 0
+    for each in statements:
+        texts.append(_PARAMETER.sub(lambda found, before=before: f"${int(found[1]) + before}", each))  # type: ignore[misc]
+        before += len(set(_PARAMETER.findall(each)))
+    *first, last = texts
+    changes = ", ".join(f"change_{number} AS ({each})" for number, each in enumerate(first))
+    return f"WITH {changes} {last}" if first else last
+
+
+async def _carry_out_on_postgres(driver: Any, written: Written, values: tuple[Any, ...]) -> Outcome:
+    if written.has_rows:
+        return Outcome(await driver.fetch(written.text, *values))
+    # Such as "UPDATE 1" or "INSERT 0 1".
+    return Outcome((), int((await driver.execute(written.text, *values)).rpartition(" ")[2]))
