@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from escrowd import __version__
-from escrowd.api.asking import nothing_unknown
+from escrowd.api.asking import admitted
 from escrowd.api.documenting import DESCRIPTION, document
 from escrowd.api.errors import InvalidRequest, MethodNotAllowed, NoSuchPath
 from escrowd.api.frame import Frame, note_failure
@@ -65,7 +65,7 @@ def app_of_routes(further: Iterable[APIRouter] = ()) -> FastAPI:
         redirect_slashes=False,
     )
     for router in (*ROUTERS, *further):
-        app.include_router(router, dependencies=[Depends(nothing_unknown)])
+        app.include_router(router, dependencies=[Depends(admitted)])
     app.include_router(health.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign] # the documented way to another document
     return app

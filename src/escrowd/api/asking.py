@@ -27,30 +27,27 @@ BODY_MODEL: Final = "body_model"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 
-async def authenticated(request: Request) -> Caller:
-    """Find out who calls. Raises NotAuthenticated, and TooManyRequests where too many wrong tokens came from there."""
-    # Not asked for as a dependency: for each one inside another FastAPI looks through the whole request once more.
-    parts = await parts_of(request)
-    token = token_in(request.headers.get("Authorization", ""))
-    if not token:
-        raise NotAuthenticated("send a key or a party's token with the header 'Authorization: Bearer …'")
-    seen, address = hashlib.sha256(token.encode()).hexdigest(), request.client.host if request.client else "-"
-    wait = parts.doorkeeper.seconds_to_wait(seen, address)
-    if wait:
-        raise TooManyRequests(wait)
-    try:
-        caller = await parts.callers.caller(Secret(token))
-    except NotAuthenticated:
-        parts.doorkeeper.was_wrong(address)
-        raise
-    parts.doorkeeper.was_good(seen)
-    request.state.caller = caller.name
-    return caller
+async def admitted(request: Request) -> Caller:
+    """Find out who calls, and refuse parameters that the document does not name: none must be left out in silence.
+
+    This is done before anything else is read: strangers learn nothing of what a request has to be.
+
+    Raises:
+        NotAuthenticated: nobody whom we know.
+        TooManyRequests: too many wrong tokens came from there.
+        InvalidRequest: there is an unknown parameter.
+
+    """
+    known: Caller | None = getattr(request.state, "known_caller", None)
+    if known is None:
+        known = await _authenticated(request)
+        request.state.known_caller, request.state.caller = known, known.name
+        _refuse_unknown(request)
+    return known
 
 
 async def asked(
     request: Request,
-    caller: Annotated[Caller, Depends(authenticated)],
     idempotency_key: Annotated[
         str | Absent,
         Header(
@@ -62,36 +59,18 @@ async def asked(
     ] = None,
 ) -> Asked:
     """Read what makes a request this one and no other."""
-    digest = hashlib.sha256()
+    caller, digest = await admitted(request), hashlib.sha256()
     for part in (request.method.encode(), request.url.path.encode(), await request.body()):
         digest.update(len(part).to_bytes(8, "big") + part)
     return Asked(caller, digest.hexdigest(), idempotency_key)
 
 
-async def nothing_unknown(request: Request, _caller: Annotated[Caller, Depends(authenticated)]) -> None:
-    """Refuse parameters that the document does not name: a misspelt one must not be left out in silence.
-
-    Raises:
-        InvalidRequest: there is one.
-
-    """
-    if not request.query_params:
-        return
-    operation = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
-    known = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
-    message = f"there is no such parameter; there are {', '.join(known) or 'none'}"
-    unknown = sorted(set(request.query_params) - set(known))
-    if unknown:
-        raise InvalidRequest([FieldProblem(field=f"query.{each[:40]}", message=message) for each in unknown])
-
-
 def body_of(model: type[BodyT]) -> Callable[[Request], Coroutine[Any, Any, BodyT]]:
-    """Return what reads a body of this kind, strictly: JSON has no dates and no amounts that are numbers.
+    """Return what reads a body of this kind, strictly: JSON has no dates and no amounts that are numbers."""
 
-    Who calls is found out first: strangers learn nothing of what a body has to be.
-    """
-
-    async def read(request: Request, _caller: Annotated[Caller, Depends(authenticated)]) -> BodyT:
+    async def read(request: Request) -> BodyT:
+        # Called and not depended upon: for each dependency FastAPI looks through the whole request once more.
+        await admitted(request)
         body = await request.body()
         media_type = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
         if body and media_type != "application/json":
@@ -102,7 +81,7 @@ def body_of(model: type[BodyT]) -> Callable[[Request], Coroutine[Any, Any, BodyT
             raise as_problem(error) from None
 
     setattr(read, BODY_MODEL, model)
-    return read  # type: ignore[return-value] # FastAPI fills in who calls
+    return read
 
 
 def as_problem(error: ValidationError) -> MalformedBody | InvalidRequest:
@@ -120,5 +99,36 @@ def as_problem(error: ValidationError) -> MalformedBody | InvalidRequest:
     )
 
 
-CallerOf = Annotated[Caller, Depends(authenticated)]
+CallerOf = Annotated[Caller, Depends(admitted)]
 AskedOf = Annotated[Asked, Depends(asked)]
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _authenticated(request: Request) -> Caller:
+    parts = await parts_of(request)
+    token = token_in(request.headers.get("Authorization", ""))
+    if not token:
+        raise NotAuthenticated("send a key or a party's token with the header 'Authorization: Bearer …'")
+    seen, address = hashlib.sha256(token.encode()).hexdigest(), request.client.host if request.client else "-"
+    wait = parts.doorkeeper.seconds_to_wait(seen, address)
+    if wait:
+        raise TooManyRequests(wait)
+    try:
+        caller = await parts.callers.caller(Secret(token))
+    except NotAuthenticated:
+        parts.doorkeeper.was_wrong(address)
+        raise
+    parts.doorkeeper.was_good(seen)
+    return caller
+
+
+def _refuse_unknown(request: Request) -> None:
+    if not request.query_params:
+        return
+    operation = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    known = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+    message = f"there is no such parameter; there are {', '.join(known) or 'none'}"
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        raise InvalidRequest([FieldProblem(field=f"query.{each[:40]}", message=message) for each in unknown])

@@ -182,17 +182,23 @@ class _Bench:
             yield request("GET", f"/v1/escrows/{secrets.choice(escrows)}", self._headers)
 
     def _creates(self) -> Iterator[bytes]:
-        while True:
-            key = {"Idempotency-Key": secrets.token_urlsafe(18)}
-            yield request("POST", "/v1/escrows", self._headers | key, _NEW_ESCROW)
+        """Return requests that are ready, each for other people: their addresses are checked every time."""
+        wanted = self._wanted.creates + self._wanted.crowd + self._wanted.warming
+        return iter([self._create(number) for number in range(wanted)])
+
+    def _create(self, number: int) -> bytes:
+        key = {"Idempotency-Key": secrets.token_urlsafe(18)}
+        parties = {
+            "buyer": {"refund_address": address(f"buyer {number}")},
+            "vendor": {"payout_address": address(f"vendor {number}")},
+        }
+        return request("POST", "/v1/escrows", self._headers | key, _NEW_ESCROW | parties)
 
 
 _BARE: Final = request("GET", BARE_PATH)
 _READY: Final = request("GET", READY_PATH)
 _NEW_ESCROW: Final = {
     "amount": "1500000000000",
-    "buyer": {"refund_address": address("buyer")},
-    "vendor": {"payout_address": address("vendor")},
     "fee": {"basis_points": 250, "address": address("site")},
     "reference": "order-1",
     "description": "A used bicycle, as shown in the offer, with lights and a lock",

@@ -5,6 +5,7 @@ characters as its length needs (``encode_block`` and ``decode_block`` in ``src/c
 never wider than its number needs and may not exceed its bytes, each byte string has exactly one text.
 """
 
+from operator import mul
 from typing import Final
 
 from escrowd.domain.errors import InvalidInput
@@ -41,7 +42,12 @@ _CHARACTERS_OF_BYTES: Final = (0, 2, 3, 5, 6, 7, 9, 10, 11)
 _BYTES_OF_CHARACTERS: Final = {characters: size for size, characters in enumerate(_CHARACTERS_OF_BYTES)}
 _BLOCK_BYTES: Final = len(_CHARACTERS_OF_BYTES) - 1
 _BLOCK_CHARACTERS: Final = _CHARACTERS_OF_BYTES[_BLOCK_BYTES]
-_VALUES: Final = {character: value for value, character in enumerate(ALPHABET)}
+#: Stands for whatever is no character of ours.
+_FOREIGN: Final = 255
+#: The value of each byte of a text.
+_VALUES: Final = bytes(ALPHABET.find(chr(byte)) % 256 for byte in range(256))
+#: What each place of a whole block counts.
+_POWERS: Final = tuple(len(ALPHABET) ** place for place in reversed(range(_BLOCK_CHARACTERS)))
 
 
 def _encoded_block(block: bytes) -> str:
@@ -57,11 +63,11 @@ def _decoded_block(block: str, start: int) -> bytes:
     size = _BYTES_OF_CHARACTERS.get(len(block))
     if size is None:
         raise InvalidBase58(f"the text cannot end after {start + len(block)} characters; something is missing or extra")
-    number = 0
-    for position, character in enumerate(block, start + 1):
-        if character not in _VALUES:
-            raise InvalidBase58(f"character {position}, {character!r}, is not one of {ALPHABET}")
-        number = number * len(ALPHABET) + _VALUES[character]
+    values = block.encode("ascii", "replace").translate(_VALUES)
+    foreign = values.find(_FOREIGN)
+    if foreign >= 0:
+        raise InvalidBase58(f"character {start + foreign + 1}, {block[foreign]!r}, is not one of {ALPHABET}")
+    number: int = sum(map(mul, _POWERS[-len(values) :], values))
     if number >= 256**size:
         raise InvalidBase58(
             f"characters {start + 1} to {start + len(block)} stand for a number too large; one is wrong"

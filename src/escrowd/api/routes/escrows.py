@@ -34,12 +34,13 @@ LONGEST_WAIT = 60
     responses=problems(changes=True),
 )
 async def create_escrow(
-    asked: AskedOf, body: Annotated[wire.NewEscrow, Depends(body_of(wire.NewEscrow))], parts: Parts
+    request: Request, asked: AskedOf, body: Annotated[wire.NewEscrow, Depends(body_of(wire.NewEscrow))]
 ) -> Response:
     """Make an escrow. Where the stock holds finished wallets, its deposit address is there at once.
 
     The answer has the links of the parties: each is a secret of its party. For keys with `escrows:write`.
     """
+    parts = await parts_of(request)
     terms = terms_of(body, parts.settings)
 
     async def act(tx: FrontTransaction) -> Answer:
