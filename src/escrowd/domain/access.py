@@ -64,6 +64,8 @@ class Caller:
     name: str
     scopes: frozenset[Scope] = frozenset()
     party: Party | None = None
+    #: How often the link of the party had been replaced when the one was made that it came with.
+    link_generation: int = 0
 
     def may_see(self, escrow: EscrowId) -> bool:
         """Whether the caller may know that there is this escrow."""

@@ -81,7 +81,8 @@ async def get_escrow(
 ) -> Response:
     """Show an escrow. For every key, and for its parties.
 
-    With `wait` and `after_version` the answer comes as soon as there is a newer version, or after that time.
+    With `wait` and `after_version` the answer comes as soon as there is a newer version, or after that time; and 401
+    where the key or link was revoked or replaced meanwhile.
     """
     id_, parts = escrow_id(escrow), await parts_of(request)
     if not wait:
@@ -95,6 +96,8 @@ async def get_escrow(
 
     party = caller.name if caller.party else None
     shown = await parts.changes.look_until(look, is_newer, wait, id_, party)
+    # It may have waited for a minute: whoever was put out meanwhile is told nothing any more.
+    await parts.callers.check_still_good(caller)
     return json_response(shown)
 
 
