@@ -7,7 +7,6 @@ from escrowd.api.parts import ApiParts
 from escrowd.api.showing import escrow_shown, link_shown
 from escrowd.domain.access import Caller, Party
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.parties import WalletRole
 from escrowd.service.front.answering import Answer
 from escrowd.service.front.ports import FrontTransaction
 from escrowd.wire import escrows as wire
@@ -38,15 +37,17 @@ async def shown_to(parts: ApiParts, caller: Caller, escrow: EscrowId) -> wire.Es
     return escrow_shown(await parts.desk.see(parts.store, caller, escrow))
 
 
-def first_links(parts: ApiParts, escrow: EscrowId) -> tuple[wire.PartyLink, ...]:
-    """Return the links of all parties of an escrow that is being made."""
-    parties = [Party(escrow, role) for role in WalletRole]
+def first_links(parts: ApiParts, caller: Caller, escrow: EscrowId) -> tuple[wire.PartyLink, ...]:
+    """Return the links that the caller may hand out of an escrow that it is making."""
+    parties = [Party(escrow, role) for role in caller.hands_out_links_of()]
     return tuple(link_shown(parts.settings.public_url, each, parts.callers.first_link(each)) for each in parties)
 
 
-async def links_of(tx: FrontTransaction, parts: ApiParts, escrow: EscrowId) -> tuple[wire.PartyLink, ...]:
-    """Return the links of all parties of an escrow."""
-    parties = [Party(escrow, role) for role in WalletRole]
+async def links_of(
+    tx: FrontTransaction, parts: ApiParts, caller: Caller, escrow: EscrowId
+) -> tuple[wire.PartyLink, ...]:
+    """Return the links of an escrow that the caller may hand out."""
+    parties = [Party(escrow, role) for role in caller.hands_out_links_of()]
     tokens = [await parts.callers.link(tx, each) for each in parties]
     return tuple(
         link_shown(parts.settings.public_url, party, token) for party, token in zip(parties, tokens, strict=True)

@@ -1,5 +1,6 @@
 """Who calls, and what they may do at all. What they may do to one escrow is said by the state table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -14,9 +15,9 @@ class Scope(StrEnum):
 
     #: See every escrow, and all events.
     ESCROWS_READ = "escrows:read"
-    #: Make escrows, call them off, hand out the links of parties, and set up webhooks.
+    #: Make escrows, call them off, hand out the links of buyer and vendor, and set up webhooks.
     ESCROWS_WRITE = "escrows:write"
-    #: Rule disputes.
+    #: Rule disputes. A key that hands out links may hand out the arbiter's with it, too.
     ARBITER = "arbiter"
     #: Everything that the operator does. It sees what ``escrows:read`` sees.
     ADMIN = "admin"
@@ -33,6 +34,13 @@ WHO_OF_ROLE: Final = {
     WalletRole.BUYER: Who.BUYER,
     WalletRole.VENDOR: Who.VENDOR,
     WalletRole.ARBITER: Who.ARBITER,
+}
+#: With which scopes a key that may hand out links may hand out the one of a role. The arbiter's link rules: who makes
+#: escrows without being the arbiter must not be able to rule over them.
+SCOPES_FOR_LINK: Final[Mapping[WalletRole, tuple[Scope, ...]]] = {
+    WalletRole.BUYER: (Scope.ESCROWS_WRITE, Scope.ADMIN),
+    WalletRole.VENDOR: (Scope.ESCROWS_WRITE, Scope.ADMIN),
+    WalletRole.ARBITER: (Scope.ARBITER, Scope.ADMIN),
 }
 #: Any of these lets a key see escrows: nobody can decide on what they cannot see.
 SEES_ESCROWS: Final = frozenset(Scope)
@@ -56,6 +64,8 @@ class Caller:
     name: str
     scopes: frozenset[Scope] = frozenset()
     party: Party | None = None
+    #: How often the link of the party had been replaced when the one was made that it came with.
+    link_generation: int = 0
 
     def may_see(self, escrow: EscrowId) -> bool:
         """Whether the caller may know that there is this escrow."""
@@ -70,6 +80,10 @@ class Caller:
     def may(self, *scopes: Scope) -> bool:
         """Whether the caller has one of these scopes."""
         return bool(self.scopes.intersection(scopes))
+
+    def hands_out_links_of(self) -> tuple[WalletRole, ...]:
+        """Return whose links the caller may be shown, where it may be shown links at all."""
+        return tuple(role for role, scopes in SCOPES_FOR_LINK.items() if self.may(*scopes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ def create_escrow(  # noqa: PLR0913 - the terms of an escrow, each with a name a
 ) -> Call[CreatedEscrow]:
     """Make an escrow and return it with the links of its parties. Each is a secret of its party.
 
+    The arbiter's link is left out where the key has neither of the scopes ``arbiter`` and ``admin``.
+
     Amounts are piconero. What is left out has the default of the service; ``custody`` is ``hosted`` for every role that
     it does not name.
 
@@ -158,12 +160,18 @@ def preview(
 
 
 def links(escrow_id: str) -> Call[PartyLinks]:
-    """Return the links of all parties, for whoever made the escrow. Each is a secret of its party."""
+    """Return the links of the parties, for whoever made the escrow. Each is a secret of its party.
+
+    The arbiter's link is left out where the key has neither of the scopes ``arbiter`` and ``admin``.
+    """
     return reading(PartyLinks, f"{ESCROWS}/{part(escrow_id)}/links")
 
 
 def rotate_link(escrow_id: str, *, role: Role, idempotency_key: str | None = None) -> Call[PartyLink]:
-    """Give a party a new link. The old one is worth nothing from now on."""
+    """Give a party a new link. The old one is worth nothing from now on.
+
+    The arbiter's is refused to keys that have neither of the scopes ``arbiter`` and ``admin``.
+    """
     path = f"{ESCROWS}/{part(escrow_id)}/links/{part(role)}/rotate"
     return posting(PartyLink, path, None, idempotency_key)
 

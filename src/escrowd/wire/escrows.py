@@ -258,7 +258,7 @@ class PartyLink(Answer):
 
 
 class PartyLinks(Answer):
-    """The ways of all parties to one escrow."""
+    """The ways of the parties to one escrow; the arbiter's only for keys with `arbiter` or `admin`."""
 
     items: tuple[PartyLink, ...]
 
@@ -289,7 +289,7 @@ class Escrow(Answer):
 
 
 class CreatedEscrow(Escrow):
-    """A new escrow, with the links of its parties."""
+    """A new escrow, with the links of its parties; the arbiter's only for keys that have `arbiter` or `admin`, too."""
 
     links: tuple[PartyLink, ...]
 

@@ -13,11 +13,14 @@ import pytest_asyncio
 from escrowd.api.changes import Changes
 from escrowd.api.routes import events
 from escrowd.bootstrap.serving import served
-from escrowd.domain.access import Scope
+from escrowd.domain.access import Party, Scope
 from escrowd.domain.escrow.events import Cancelled, Delivered
 from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.parties import WalletRole
+from escrowd.service.front.callers import Callers
 from escrowd.testing.api_house import ApiHouse
-from tests.contract.api.visits import made
+from tests.contract.api.visits import made, token_of, visit
 from tests.unit.domain.escrow.world import PATHS
 
 #: Seconds after which something counts as not happening.
@@ -29,6 +32,27 @@ async def until_waiting(house: ApiHouse, number: int) -> None:
     async with asyncio.timeout(PATIENCE):
         while house.parts.changes.waiting != number:
             await asyncio.sleep(0.01)
+
+
+async def poll_of(house: ApiHouse, client: httpx.AsyncClient, path: str, seconds: int) -> asyncio.Task[httpx.Response]:
+    """Begin a long poll of what comes after what is there, and return once it waits."""
+    present = (await client.get(path)).json()
+    known = {"after_version": present["version"]} if "version" in present else {"after": present["next"]}
+    poll = asyncio.create_task(client.get(path, params={"wait": seconds, **known}))
+    await until_waiting(house, 1)
+    return poll
+
+
+async def answer_of(poll: asyncio.Task[httpx.Response]) -> httpx.Response:
+    async with asyncio.timeout(PATIENCE):
+        return await poll
+
+
+async def replace_link(house: ApiHouse, escrow: EscrowId, role: WalletRole, times: int = 1) -> None:
+    """Make the link of a party worthless, as another process does."""
+    for _ in range(times):
+        async with house.store.transaction() as tx:
+            await Callers(house.store, house.vault).replace_link(tx, Party(escrow, role))
 
 
 # --- long polls ------------------------------------------------------------------------------------------------------
@@ -100,6 +124,60 @@ async def test_events_sleep_through_one(house: ApiHouse, client: httpx.AsyncClie
     async with asyncio.timeout(PATIENCE):
         items = (await poll).json()["items"]
     assert [(each["type"], each["escrow"]) for each in items] == [("escrow.cancelled", escrow.id)]
+
+
+@pytest.mark.parametrize("is_news", [True, False], ids=["something happens", "nothing happens"])
+@pytest.mark.parametrize("path", ["/v1/escrows/{}", "/v1/events"])
+async def test_long_poll_outlives_its_key(house: ApiHouse, path: str, *, is_news: bool) -> None:
+    """A long poll whose key another process revokes is answered 401, whether something happens or the time is over."""
+    escrow = await made(house, PATHS[Status.FUNDED])
+    key = await house.key([Scope.ESCROWS_READ])
+    async with visit(house, key) as holder:
+        poll = await poll_of(house, holder, path.format(escrow.id), 60 if is_news else 1)
+        async with house.store.transaction() as tx:
+            await Callers(house.store, house.vault).revoke_key(tx, key.reveal().partition(".")[0])
+        if is_news:
+            await house.orchestrator.command(escrow.id, Delivered(), Who.VENDOR)
+        answer = await answer_of(poll)
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+    assert "delivered" not in answer.text
+
+
+@pytest.mark.parametrize("replaced_before", [0, 1])
+@pytest.mark.parametrize("is_news", [True, False], ids=["something happens", "nothing happens"])
+async def test_long_poll_outlives_its_link(house: ApiHouse, *, is_news: bool, replaced_before: int) -> None:
+    """A long poll of a party whose link is replaced meanwhile is answered 401, also where it was not the first link."""
+    escrow = await made(house, PATHS[Status.FUNDED])
+    await replace_link(house, escrow.id, WalletRole.BUYER, times=replaced_before)
+    async with visit(house, await token_of(house, escrow.id, WalletRole.BUYER)) as buyer:
+        poll = await poll_of(house, buyer, f"/v1/escrows/{escrow.id}", 60 if is_news else 1)
+        await replace_link(house, escrow.id, WalletRole.BUYER)
+        if is_news:
+            await house.orchestrator.command(escrow.id, Delivered(), Who.VENDOR)
+        answer = await answer_of(poll)
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+    assert escrow.id not in answer.text
+
+
+@pytest.mark.parametrize("who", ["buyer", "operator", "key"])
+async def test_long_poll_ends_with_the_link_of_another(house: ApiHouse, who: str) -> None:
+    """The links of others that are replaced, and the keys of others that are revoked, are nothing to a long poll."""
+    escrow = await made(house, PATHS[Status.FUNDED])
+    await replace_link(house, escrow.id, WalletRole.BUYER)
+    token = {
+        "buyer": await token_of(house, escrow.id, WalletRole.BUYER),
+        "operator": house.parts.callers.operator_token,
+        "key": await house.key([Scope.ESCROWS_READ]),
+    }[who]
+    other = await house.key([Scope.ESCROWS_READ])
+    async with visit(house, token) as caller:
+        poll = await poll_of(house, caller, f"/v1/escrows/{escrow.id}", 60)
+        await replace_link(house, escrow.id, WalletRole.VENDOR)
+        async with house.store.transaction() as tx:
+            await house.parts.callers.revoke_key(tx, other.reveal().partition(".")[0])
+        await house.orchestrator.command(escrow.id, Delivered(), Who.VENDOR)
+        answer = await answer_of(poll)
+    assert (answer.status_code, answer.json()["status"]) == (200, "delivered")
 
 
 async def test_step_between_look_and_wait_is_lost() -> None:

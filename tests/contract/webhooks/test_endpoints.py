@@ -103,7 +103,9 @@ async def test_delivery_of_another_endpoint_is_sent(house: House) -> None:
             await house.endpoints.redeliver(tx, two, delivery)
     await change(house, one, Change(enabled=False))
     async with house.store.transaction() as tx:
-        with pytest.raises(WebhookIsOff, match="by request"):
+        with pytest.raises(
+            WebhookIsOff, match=rf"nothing is sent to {one} \(switched off by request\): switch it on first"
+        ):
             await house.endpoints.redeliver(tx, one, delivery)
 
 

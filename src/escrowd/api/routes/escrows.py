@@ -11,7 +11,7 @@ from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts, parts_of
 from escrowd.api.reading import EscrowPath, EscrowQuery, cursor_text, escrow_id, filter_of, place_of, terms_of
 from escrowd.api.showing import created_shown, escrow_shown, link_shown, preview_shown
-from escrowd.domain.access import Party, Scope
+from escrowd.domain.access import SCOPES_FOR_LINK, Party, Scope
 from escrowd.domain.parties import WalletRole
 from escrowd.service.front.answering import Answer
 from escrowd.service.front.escrows import require
@@ -38,14 +38,16 @@ async def create_escrow(
 ) -> Response:
     """Make an escrow. Where the stock holds finished wallets, its deposit address is there at once.
 
-    The answer has the links of the parties: each is a secret of its party. For keys with `escrows:write`.
+    The answer has the links of the parties, each a secret of its party. The arbiter's is only there for keys that have
+    `arbiter` or `admin`, too. For keys with `escrows:write`.
     """
     parts = await parts_of(request)
     terms = terms_of(body, parts.settings)
 
     async def act(tx: FrontTransaction) -> Answer:
         view = await parts.desk.create(tx, asked.caller, terms)
-        return said(created_shown(view, first_links(parts, view.escrow.id)), 201)
+        # A replay repeats these links. It goes to the same key, and the scopes of a key never change.
+        return said(created_shown(view, first_links(parts, asked.caller, view.escrow.id)), 201)
 
     answer = await parts.answering.once(asked, act)
     parts.look_at_stock()
@@ -79,7 +81,8 @@ async def get_escrow(
 ) -> Response:
     """Show an escrow. For every key, and for its parties.
 
-    With `wait` and `after_version` the answer comes as soon as there is a newer version, or after that time.
+    With `wait` and `after_version` the answer comes as soon as there is a newer version, or after that time; and 401
+    where the key or link was revoked or replaced meanwhile.
     """
     id_, parts = escrow_id(escrow), await parts_of(request)
     if not wait:
@@ -93,6 +96,8 @@ async def get_escrow(
 
     party = caller.name if caller.party else None
     shown = await parts.changes.look_until(look, is_newer, wait, id_, party)
+    # It may have waited for a minute: whoever was put out meanwhile is told nothing any more.
+    await parts.callers.check_still_good(caller)
     return json_response(shown)
 
 
@@ -117,12 +122,15 @@ async def preview_payout(
 
 @router.get("/{escrow}/links", response_model=wire.PartyLinks, operation_id="list_links", responses=problems(404))
 async def list_links(escrow: EscrowPath, caller: CallerOf, parts: Parts) -> Response:
-    """Show the links of the parties, each a secret of its party. For keys with `escrows:write` or `admin`."""
+    """Show the links of the parties, each a secret of its party. For keys with `escrows:write` or `admin`.
+
+    The arbiter's is only there for keys with `arbiter` or `admin`.
+    """
     id_ = escrow_id(escrow)
     require(caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
     async with parts.store.reading() as tx:
         await tx.escrows.load(id_)
-        links = await links_of(tx, parts, id_)
+        links = await links_of(tx, parts, caller, id_)
     return json_response(wire.PartyLinks(items=links))
 
 
@@ -139,9 +147,13 @@ async def rotate_link(
     _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))],
     parts: Parts,
 ) -> Response:
-    """Make a party's link worthless, and a new one in its place. For keys with `escrows:write` or `admin`."""
+    """Make a party's link worthless, and a new one in its place. For keys with `escrows:write` or `admin`.
+
+    For the arbiter's a key with `escrows:write` needs `arbiter`, too.
+    """
     party = Party(escrow_id(escrow), WalletRole(role))
     require(asked.caller, Scope.ESCROWS_WRITE, Scope.ADMIN)
+    require(asked.caller, *SCOPES_FOR_LINK[party.role])
 
     async def act(tx: FrontTransaction) -> Answer:
         await tx.escrows.load(party.escrow)

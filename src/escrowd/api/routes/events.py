@@ -65,12 +65,14 @@ async def list_events(
 ) -> Response:
     """Show what happened to all escrows, in order. Go on with `next`: no event is ever put before it.
 
-    For keys with `escrows:read` or `admin`.
+    A key that was revoked while the request waited gets 401. For keys with `escrows:read` or `admin`.
     """
     require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
     look = partial(_feed, parts, after, limit + 1, _types(type_))
     if wait:
         entries = await parts.changes.look_until(look, bool, wait)
+        # It may have waited for a minute: whoever was put out meanwhile is told nothing any more.
+        await parts.callers.check_still_good(caller)
     else:
         entries = await look()
     shown = entries[:limit]
@@ -95,7 +97,7 @@ async def stream_events(
 ) -> Response:
     """Stream what happens to all escrows, as server-sent events. Begin again with the id of the last one.
 
-    For keys with `escrows:read` or `admin`.
+    It ends where its key is revoked. For keys with `escrows:read` or `admin`.
     """
     require(caller, Scope.ESCROWS_READ, Scope.ADMIN)
     begin = int(last_event_id) if last_event_id else after

@@ -139,11 +139,28 @@ class Callers:
         return await self._key_holder(text)
 
     async def is_still_good(self, tx: FrontTransaction, caller: Caller) -> bool:
-        """Tell whether the key of a caller who was found out before opens anything still. A stream outlives its key."""
+        """Tell whether the key or link of a caller who was found out before opens anything still.
+
+        Nothing is remembered here: who was let in a minute ago may have been put out by another process.
+        """
         if caller == OPERATOR:
             return True
+        if caller.party is not None:
+            present = await tx.access.link_generation(caller.party.escrow, caller.party.role)
+            return present == caller.link_generation
         record = await tx.access.key(caller.name)
         return record is not None and record.revoked_at is None
+
+    async def check_still_good(self, caller: Caller) -> None:
+        """Go on only if the key or link of a caller who was found out before opens anything still.
+
+        Raises:
+            NotAuthenticated: it was revoked or replaced since.
+
+        """
+        async with self._store.reading() as tx:
+            if not await self.is_still_good(tx, caller):
+                raise NotAuthenticated(_NO_MORE)
 
     async def _key_holder(self, text: str) -> Caller:
         digest = _mac(self._key_of_keys, text)
@@ -168,7 +185,7 @@ class Callers:
             generation = await tx.access.link_generation(party.escrow, party.role)
         if not hmac.compare_digest(self._token(party, generation).reveal().encode(), text.encode()):
             raise NotAuthenticated(_NOT_GOOD)
-        return Caller(f"{party.role} of {party.escrow}", party=party)
+        return Caller(f"{party.role} of {party.escrow}", party=party, link_generation=generation)
 
     def _token(self, party: Party, generation: int) -> Secret:
         said = _mac(self._key_of_links, f"{party.escrow} {party.role} {generation}")
@@ -188,6 +205,7 @@ _PREFIX_OF_PARTY: Final = "pty_"
 _PREFIX_OF_OPERATOR: Final = "opr_"
 _PREFIX_OF_ESCROW: Final = f"{Prefix.ESCROW}_"
 _NOT_GOOD: Final = "this key or token opens nothing: it is not one of this service, or was revoked or replaced"
+_NO_MORE: Final = "this key or token was revoked or replaced while the request waited, and opens nothing any more"
 
 
 def _check_key(name: str, scopes: Collection[Scope]) -> None:

@@ -169,7 +169,7 @@ class WebhookEndpoints:
         if found is None:
             raise NoSuchDelivery(f"there is no delivery {delivery} to {webhook}")
         if endpoint.status is WebhookStatus.DISABLED:
-            raise WebhookIsOff(f"{webhook} is switched off ({endpoint.disabled_reason}): switch it on first")
+            raise WebhookIsOff(f"nothing is sent to {webhook} ({endpoint.disabled_reason}): switch it on first")
         now = (await tx.clock.now()).utc
         again = replace(found, status=DeliveryStatus.PENDING, next_attempt_at=now, failures=0)
         await tx.webhooks.save_delivery(again)
