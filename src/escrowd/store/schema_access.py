@@ -29,7 +29,7 @@ party_links: Final = Table(
     CheckConstraint("generation > 0", name="generation_positive"),
 )
 
-#: What a request with an Idempotency-Key was answered. Kept for ever: a payout is asked for once, however late.
+#: What a request with an Idempotency-Key was answered. Old ones are removed (see :mod:`escrowd.store.pruning`).
 answers: Final = Table(
     "answers",
     metadata,
@@ -40,7 +40,7 @@ answers: Final = Table(
     Column("status", Integer, nullable=False),
     #: Sealed: it may hold the secrets that were shown this once.
     Column("sealed_body", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
 )
 
 #: Who did what. Append-only, as the log is.

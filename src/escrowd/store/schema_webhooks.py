@@ -31,7 +31,8 @@ webhooks: Final = Table(
     CheckConstraint("(previous_sealed_secret IS NULL) = (previous_until IS NULL)", name="previous_ends"),
 )
 
-#: One row for each event and each endpoint that wants it, made in the transaction of the event.
+#: One row for each event and each endpoint that wants it, made in the transaction of the event. Those that were taken
+#: long ago are removed (see :mod:`escrowd.store.pruning`).
 deliveries: Final = Table(
     "deliveries",
     metadata,
@@ -62,4 +63,11 @@ Index(
     deliveries.c.cursor,
     sqlite_where=sql("status = 'pending'"),
     postgresql_where=sql("status = 'pending'"),
+)
+#: The oldest of what may be removed.
+Index(
+    "ix_deliveries_delivered",
+    deliveries.c.delivered_at,
+    sqlite_where=sql("status = 'delivered'"),
+    postgresql_where=sql("status = 'delivered'"),
 )

@@ -20,6 +20,7 @@ from escrowd.store.ledgers import LedgerTable
 from escrowd.store.overview import OverviewTable
 from escrowd.store.payouts import PayoutTable
 from escrowd.store.provision import provide
+from escrowd.store.pruning import PruningTable
 from escrowd.store.session import Session
 from escrowd.store.webhooks import WebhookTable
 from escrowd.store.work import WorkTable, escrow_key
@@ -54,6 +55,7 @@ class SqlTransaction:
         self.audit = AuditTable(session)
         self.inspection = InspectionTable(session)
         self.webhooks = WebhookTable(session)
+        self.pruning = PruningTable(session)
 
     async def provide(self) -> Provision:
         """Return what a new escrow begins with, and take a finished set of wallets for it out of the stock."""
