@@ -7,6 +7,7 @@ from escrowd.api.parts import ApiSettings
 from escrowd.bootstrap.api import ApiLimits
 from escrowd.bootstrap.service import ServiceHouse
 from escrowd.domain.escrow.terms import DeadlineTerms
+from escrowd.domain.retention import Retention
 from escrowd.service.webhooks.settings import WebhookSettings
 from escrowd.service.worker import WorkerSettings
 from escrowd.settings.errors import InvalidSettings
@@ -44,6 +45,7 @@ def house_of(settings: Settings) -> ServiceHouse:
         stock=StockSettings(size=model.stock.size, low_water=model.stock.size),
         worker=WorkerSettings(concurrency=model.steps_at_once),
         webhooks=webhook_settings_of(settings),
+        retention=Retention(model.retention.answers_days, model.retention.deliveries_days),
     )
 
 

@@ -12,7 +12,9 @@ from escrowd.api.http_metrics import HttpMetrics, StateMetrics
 from escrowd.bootstrap.api import WaitingCollector
 from escrowd.chain.health import MonitorCounters, MonitorHealth
 from escrowd.chain.metrics import ChainCollector
+from escrowd.domain.retention import Prunable
 from escrowd.monero.transport import CallRecord, Endpoint
+from escrowd.service.pruning_metrics import PruningCollector
 from escrowd.service.webhooks.courier import DeliveryCounters
 from escrowd.service.webhooks.metrics import BacklogWatch, WebhookCollector
 from escrowd.service.webhooks.ports import WebhookStore
@@ -88,6 +90,7 @@ def _register_all(registry: CollectorRegistry) -> None:
         StockCollector(lambda: _NO_STOCK),
         WorkCollector(worker),
         WebhookCollector(DeliveryCounters(), backlog),
+        PruningCollector(dict.fromkeys(Prunable, 0)),
         WaitingCollector(Changes(1)),
     ):
         registry.register(collector)

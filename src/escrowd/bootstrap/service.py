@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from escrowd.bootstrap.adapters import StoredWalletRecords, VaultedWatching, new_escrow_id
 from escrowd.bootstrap.chain import ChainSettings, monitor_of
+from escrowd.bootstrap.pruning import pruning
 from escrowd.bootstrap.vault_check import check_vault_key
 from escrowd.bootstrap.wallet_house import RunningHouse, WalletHouse, open_wallet_house
 from escrowd.bootstrap.webhooks import webhook_handler
@@ -20,6 +21,7 @@ from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.escrow.events import Event
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
+from escrowd.domain.retention import Retention
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.transport import CallObserver, CallRecord, Endpoint
 from escrowd.service.advance import EscrowAdvance, Handler, Task
@@ -71,6 +73,7 @@ class ServiceHouse:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     chain: ChainSettings = field(default_factory=ChainSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    retention: Retention = field(default_factory=Retention)
     attached: Sequence[Endpoint] = ()
 
 
@@ -133,6 +136,7 @@ async def open_service(
         )
         worker = await closers.enter_async_context(_worker(house, database, advance, deliver))
         wallets.metrics.register(WorkCollector(worker))
+        await closers.enter_async_context(pruning(store, house.retention, wallets.metrics))
         orchestrator = EscrowOrchestrator(store, on_taken=stock.taken)
         yield RunningService(
             orchestrator=orchestrator,

@@ -41,7 +41,7 @@ class NoSuchWebhook(Conflict):
 
 
 class NoSuchDelivery(Conflict):
-    """There is no delivery of this id to that webhook."""
+    """There is no delivery of this id to that webhook, or no longer: those that were taken long ago are removed."""
 
     fault = Fault.CALLER
 

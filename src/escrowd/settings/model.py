@@ -23,6 +23,8 @@ USUAL_CONFIRMATIONS: Final = 20
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
+#: Whoever repeats a request after a night must still meet its answer; a century is as good as for ever.
+Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class Group(BaseModel):
@@ -141,6 +143,15 @@ class Webhooks(Group):
     at_once: Annotated[int, Field(ge=1, le=256)] = 16
 
 
+class Retention(Group):
+    """What is not kept for ever. Escrows, events, payouts and the audit are: they are the history."""
+
+    #: Days for which the answer to an ``Idempotency-Key`` is kept. After that the same key would do the thing anew.
+    answers_days: Days = 30
+    #: Days for which a delivery of a webhook that was taken is listed, and can be sent again.
+    deliveries_days: Days = 90
+
+
 class Logs(Group):
     """What is told on standard error."""
 
@@ -177,5 +188,6 @@ class SettingsModel(Group):
     stock: Stock = Stock()
     escrows: EscrowDefaults = EscrowDefaults()
     webhooks: Webhooks = Webhooks()
+    retention: Retention = Retention()
     logs: Logs = Logs()
     tracing: Tracing = Tracing()

@@ -15,6 +15,7 @@ from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.retention import Prunable
 from escrowd.store import schema, schema_access
 from escrowd.store.access import AnswerTable
 from escrowd.testing.api_house import ApiHouse
@@ -237,6 +238,23 @@ async def test_answer_is_stored_in_the_clear(sqlite_template: Path, tmp_path: Pa
     assert made_["id"] not in stored
     for link in made_["links"]:
         assert link["token"].encode() not in files
+
+
+async def test_forgotten_key_pays_twice(house: ApiHouse, client: httpx.AsyncClient) -> None:
+    """When its answer was removed a key does the thing anew: there is a second escrow, and never a second payout."""
+    escrow, buyer = await funded(house)
+    async with buyer:
+        path = f"/v1/escrows/{escrow}/release"
+        assert (await buyer.post(path, headers=keyed("pay"))).status_code == 200
+        first = await client.post("/v1/escrows", json=NEW, headers=keyed("make"))
+        async with house.store.transaction() as tx:
+            assert await tx.pruning.remove(Prunable.ANSWERS, older_than=-1, most=10) == 2
+        second = await client.post("/v1/escrows", json=NEW, headers=keyed("make"))
+        refused = await buyer.post(path, headers=keyed("pay"))
+    assert (second.status_code, REPLAYED in second.headers) == (201, False)
+    assert second.json()["id"] != first.json()["id"]
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_allowed_now")
+    assert await orders(house) == 1
 
 
 # ---------------------------------------------------------------------------------------------------------------------

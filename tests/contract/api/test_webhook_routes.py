@@ -12,6 +12,7 @@ from escrowd.domain.access import AuditEntry, Scope
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.retention import Prunable
 from escrowd.domain.webhooks import Delivery, DeliveryStatus
 from escrowd.service.webhooks.endpoints import SWITCHED_OFF
 from escrowd.service.webhooks.signing import secret_purpose
@@ -319,6 +320,20 @@ async def test_switched_off_endpoint_is_sent_something(house: ApiHouse, client: 
     await client.patch(f"{PATH}/{id_}", json={"enabled": True})
     answer = await CALLS["redeliver"].by(client, id_, delivery, **{"Idempotency-Key": "again"})
     assert (answer.status_code, answer.json()["status"]) == (200, "pending")
+
+
+async def test_delivery_that_was_removed_is_a_riddle(house: ApiHouse, client: httpx.AsyncClient) -> None:
+    """A delivery that was removed is not there, and who asks for it is told why and where its event is."""
+    id_ = (await added(client))["id"]
+    await tell(house)
+    listed = [each["id"] for each in (await read(client, f"/{id_}/deliveries"))["items"]]
+    await take(house, id_, listed[-1])
+    async with house.store.transaction() as tx:
+        assert await tx.pruning.remove(Prunable.DELIVERIES, older_than=-1, most=10) == 1
+    assert [each["id"] for each in (await read(client, f"/{id_}/deliveries"))["items"]] == listed[:-1]
+    answer = await CALLS["redeliver"].by(client, id_, listed[-1])
+    assert code_of(answer) == (404, "no_such_delivery")
+    assert "GET /v1/events" in answer.json()["detail"]
 
 
 async def test_endpoints_have_no_end(house: ApiHouse, client: httpx.AsyncClient) -> None:

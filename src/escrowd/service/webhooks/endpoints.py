@@ -167,7 +167,10 @@ class WebhookEndpoints:
         endpoint = _there(await tx.webhooks.find(webhook, for_update=True), webhook)
         found = await tx.webhooks.delivery(webhook, delivery)
         if found is None:
-            raise NoSuchDelivery(f"there is no delivery {delivery} to {webhook}")
+            raise NoSuchDelivery(
+                f"there is no delivery {delivery} to {webhook}; if it was taken long ago it is no longer listed, "
+                "and its event is still to be had from GET /v1/events"
+            )
         if endpoint.status is WebhookStatus.DISABLED:
             raise WebhookIsOff(f"nothing is sent to {webhook} ({endpoint.disabled_reason}): switch it on first")
         now = (await tx.clock.now()).utc
