@@ -53,7 +53,8 @@ async def asked(
         Header(
             alias=IDEMPOTENCY_KEY,
             description="Same key, same thing: it is done once, and answered the same each time. 1 to 255 printable "
-            "characters of ASCII, no spaces; a UUID is a good one.",
+            "characters of ASCII, no spaces; a UUID is a good one. It is remembered for 30 days, unless the operator "
+            "set another time, of a day at least.",
             json_schema_extra={"pattern": r"^[\x21-\x7e]{1,255}$"},
         ),
     ] = None,
