@@ -83,10 +83,12 @@ class AnswerTable:
         Whoever comes with the same key meanwhile waits for our end: the primary key makes them wait.
         """
         values = {"caller": caller, "key": key, "request": request, "status": 0, "sealed_body": ""}
-        added = await self._session.run(_RESERVE, **values)
-        if added.changed == 1:
-            return None
-        return StoredAnswer(*(await self._session.run(_FIND, caller=caller, key=key)).rows[0])
+        while (await self._session.run(_RESERVE, **values)).changed != 1:
+            known = (await self._session.run(_FIND, caller=caller, key=key)).one_or_none()
+            # Where it is gone by now it was old, and the key is forgotten.
+            if known is not None:
+                return StoredAnswer(*known)
+        return None
 
     async def keep(self, caller: str, key: str, answer: StoredAnswer) -> None:
         """Store the answer under a key that was reserved in this transaction."""

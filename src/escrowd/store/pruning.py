@@ -1,8 +1,7 @@
 """Removes what is not kept for ever: old answers to requests with an Idempotency-Key, and deliveries taken long ago.
 
-A key that is asked for while its answer goes is no danger. Whoever asks looks for the answer before they make the key
-theirs: they find it, or it was gone before. And a key that is being made theirs is not seen: it is stored with its
-answer, in one transaction, and is new.
+A key that is asked for while its answer goes is no danger: whoever asks finds the answer, or makes the forgotten key
+theirs. And a key that is being made theirs is not seen: it is stored with its answer, in one transaction, and is new.
 """
 
 from dataclasses import dataclass

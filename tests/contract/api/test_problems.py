@@ -23,7 +23,7 @@ from escrowd.monero.errors import Unreachable
 from escrowd.store import schema, schema_access
 from escrowd.store.access import AuditTable
 from escrowd.store.errors import DatabaseUnavailable, StoreError
-from escrowd.store.overview import OverviewTable
+from escrowd.store.escrows import EscrowTable
 from escrowd.testing.api_house import ApiHouse
 from tests.contract.api.visits import NEW, made
 from tests.unit.domain.escrow.world import PATHS
@@ -236,7 +236,7 @@ async def test_outage_is_told_in_the_words_of_the_database(
     async def is_away(*_arguments: Any) -> None:
         raise DatabaseUnavailable(words)
 
-    monkeypatch.setattr(OverviewTable, "of", is_away)
+    monkeypatch.setattr(EscrowTable, "add", is_away)
     with capture_logs() as logs:
         answer = await sqlite_client.post("/v1/escrows", json=NEW)
     assert (answer.status_code, problem_of(answer)["code"]) == (503, "not_available")
