@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from typing import Final
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from escrowd import __version__
-from escrowd.api.asking import admitted
 from escrowd.api.documenting import DESCRIPTION, document
 from escrowd.api.errors import InvalidRequest, MethodNotAllowed, NoSuchPath
 from escrowd.api.frame import Frame, note_failure
@@ -65,7 +64,7 @@ def app_of_routes(further: Iterable[APIRouter] = ()) -> FastAPI:
         redirect_slashes=False,
     )
     for router in (*ROUTERS, *further):
-        app.include_router(router, dependencies=[Depends(admitted)])
+        app.include_router(router)
     app.include_router(health.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign] # the documented way to another document
     return app

@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from typing_extensions import override
 
 from escrowd.api.errors import InvalidRequest, MalformedBody, TooManyRequests, WrongMediaType
 from escrowd.api.parts import parts_of
@@ -27,10 +29,27 @@ BODY_MODEL: Final = "body_model"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 
+class GuardedRoute(APIRoute):
+    """A route that finds out who calls before anything else is read: strangers learn nothing of what it takes.
+
+    It does so around the route and not as a dependency of it: for each of those FastAPI looks through the whole
+    request once more.
+    """
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            await admitted(request)
+            return await answer(request)
+
+        return guarded
+
+
 async def admitted(request: Request) -> Caller:
     """Find out who calls, and refuse parameters that the document does not name: none must be left out in silence.
-
-    This is done before anything else is read: strangers learn nothing of what a request has to be.
 
     Raises:
         NotAuthenticated: nobody whom we know.
@@ -70,8 +89,6 @@ def body_of(model: type[BodyT]) -> Callable[[Request], Coroutine[Any, Any, BodyT
     """Return what reads a body of this kind, strictly: JSON has no dates and no amounts that are numbers."""
 
     async def read(request: Request) -> BodyT:
-        # Called and not depended upon: for each dependency FastAPI looks through the whole request once more.
-        await admitted(request)
         body = await request.body()
         media_type = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
         if body and media_type != "application/json":

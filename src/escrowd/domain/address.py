@@ -7,6 +7,7 @@ before base58, which that function still reads, is refused here; so are OpenAlia
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from Crypto.Hash import keccak
@@ -55,14 +56,8 @@ class MoneroAddress:
             InvalidAddress: it is no address; the message says what is wrong with it.
 
         """
-        prefix, content = _unwrapped(text)
-        kind = _kind(prefix, network)
-        # A checksum that fits proves that software wrote this. Such software may still be wrong, or hostile.
-        if len(content) != _content_bytes(kind):
-            raise InvalidAddress(f"the length of the address does not fit its beginning, which says {_article(kind)}")
-        keys = content[:_KEY_BYTES], content[_KEY_BYTES : 2 * _KEY_BYTES]
-        _check_keys(*keys)
-        return cls(text, network, kind, *keys, payment_id=content[2 * _KEY_BYTES :] or None)
+        kind, spend_public_key, view_public_key, payment_id = _parsed(_of_good_length(text), network)
+        return cls(text, network, kind, spend_public_key, view_public_key, payment_id)
 
     @classmethod
     def of_keys(
@@ -106,14 +101,31 @@ _CHECKSUM_BYTES: Final = 4
 _LENGTHS: Final = (95, 106)
 
 
-def _unwrapped(text: object) -> tuple[int, bytes]:
-    """Check the length, the letters and the checksum of an address, and return its prefix and what follows."""
+def _of_good_length(text: object) -> str:
     if not isinstance(text, str) or len(text) not in _LENGTHS:
         found = f"{len(text)} characters" if isinstance(text, str) else f"a {type(text).__name__}"
         raise InvalidAddress(
             f"this is no Monero address: it has {_LENGTHS[0]} characters, or {_LENGTHS[1]} with a payment id, "
             f"and this is {found}; check that it was copied whole and without spaces"
         )
+    return text
+
+
+#: The fee address of a site comes with each of its escrows, and to check the points of its keys takes a while.
+@lru_cache(maxsize=1024)
+def _parsed(text: str, network: Network) -> tuple[AddressKind, bytes, bytes, bytes | None]:
+    prefix, content = _unwrapped(text)
+    kind = _kind(prefix, network)
+    # A checksum that fits proves that software wrote this. Such software may still be wrong, or hostile.
+    if len(content) != _content_bytes(kind):
+        raise InvalidAddress(f"the length of the address does not fit its beginning, which says {_article(kind)}")
+    keys = content[:_KEY_BYTES], content[_KEY_BYTES : 2 * _KEY_BYTES]
+    _check_keys(*keys)
+    return kind, *keys, content[2 * _KEY_BYTES :] or None
+
+
+def _unwrapped(text: str) -> tuple[int, bytes]:
+    """Check the letters and the checksum of an address, and return its prefix and what follows."""
     try:
         data = base58.decode(text)
     except base58.InvalidBase58 as error:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from escrowd.api.answers import json_response
-from escrowd.api.asking import CallerOf, body_of
+from escrowd.api.asking import CallerOf, GuardedRoute, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
 from escrowd.domain.access import Scope
@@ -17,7 +17,7 @@ from escrowd.service.front.escrows import require
 from escrowd.testing.lab import RegtestLab
 from escrowd.wire import sandbox as wire
 
-router = APIRouter(prefix="/sandbox", tags=["sandbox"])
+router = APIRouter(prefix="/sandbox", tags=["sandbox"], route_class=GuardedRoute)
 
 
 def lab_of(request: Request) -> RegtestLab:

@@ -53,11 +53,11 @@ class Session:
 
     async def finish(self) -> None:
         """Do what was left for the end."""
-        await self.catch_up()
         in_order = sorted(self._last, key=itemgetter(0))
         self._last.clear()
         for act, rows in groupby(in_order, key=itemgetter(1)):
             await act(self, [key for key, _ in rows])
+        await self.catch_up()
 
     async def run(self, prepared: Prepared, **values: Any) -> Outcome:
         """Carry out a statement that was written before."""
@@ -67,7 +67,8 @@ class Session:
     async def run_later(self, prepared: Prepared, **values: Any) -> None:
         """Carry out a change, at the end of the transaction at the latest, of which nobody needs the outcome.
 
-        PostgreSQL gets all of them with one question. What reads what they change calls ``catch_up`` before.
+        Only for rows that the transaction has made or holds, so that it waits for nobody when it has its work rows.
+        PostgreSQL gets all changes with one question. What reads what they change calls ``catch_up`` before.
         """
         if self.dialect == "sqlite":
             await self.run(prepared, **values)
@@ -76,12 +77,17 @@ class Session:
 
     async def catch_up(self) -> None:
         """Carry out what was put off."""
-        put_off = [(each.on(self.connection.dialect), values) for each, values in self._later]
+        if self._later:
+            last, values = self._later.pop()
+            await self.run_with_put_off(last, **values)
+
+    async def run_with_put_off(self, prepared: Prepared, **values: Any) -> Outcome:
+        """Carry out a statement, and with it what was put off. None of them sees what another one changes."""
+        every = [(each.on(self.connection.dialect), given) for each, given in (*self._later, (prepared, values))]
         self._later.clear()
-        if put_off:
-            text = _joined(tuple(each.text for each, _ in put_off))
-            ordered = [value for each, values in put_off for value in each.values(values)]
-            await self._ask(Written(text, (), {}, has_rows=False), tuple(ordered))
+        text = _joined(tuple(each.text for each, _ in every))
+        ordered = tuple(value for each, given in every for value in each.values(given))
+        return await self._ask(Written(text, (), {}, every[-1][0].has_rows), ordered)
 
     async def once(self, prepared: Prepared) -> None:
         """Carry out a statement that need not be repeated in the same transaction, such as taking a lock."""
@@ -149,12 +155,13 @@ LastAct: TypeAlias = Callable[[Session, Sequence[str]], Awaitable[None]]
 _NOW: Final = Prepared(lambda dialect: text(NOW[dialect]))
 #: From so many rows on it is quicker to hand them over together.
 _MANY: Final = 2
+_WITH: Final = "WITH "
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 
 
 @lru_cache(maxsize=64)
 def _joined(statements: tuple[str, ...]) -> str:
-    """Put changes into one statement of PostgreSQL: all but the last one come before it, in a WITH.
+    """Put changes and a last statement into one of PostgreSQL: the changes come before it, in its WITH.
 
     Nothing is said about the order in which they are done, and none sees what another one does.
     """
@@ -163,8 +170,11 @@ def _joined(statements: tuple[str, ...]) -> str:
         texts.append(_PARAMETER.sub(lambda found, before=before: f"${int(found[1]) + before}", each))  # type: ignore[misc]
         before += len(set(_PARAMETER.findall(each)))
     *first, last = texts
-    changes = ", ".join(f"change_{number} AS ({each})" for number, each in enumerate(first))
-    return f"WITH {changes} {last}" if first else last
+    changes = [f"change_{number} AS ({each})" for number, each in enumerate(first)]
+    if not changes:
+        return last
+    joins = ", " if last.startswith(_WITH) else " "
+    return _WITH + ", ".join(changes) + joins + last.removeprefix(_WITH)
 
 
 async def _carry_out_on_postgres(driver: Any, written: Written, values: tuple[Any, ...]) -> Outcome:

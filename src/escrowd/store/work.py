@@ -248,7 +248,7 @@ async def _store_touched(session: Session, keys: Sequence[str]) -> None:
     if session.dialect == "sqlite" or not woken:
         await session.run_for_all(_TOUCH, rows)
     elif len(rows) == 1:
-        await session.run(_TOUCH_AND_NOTIFY, told=woken[0], **rows[0])
+        await session.run_with_put_off(_TOUCH_AND_NOTIFY, told=woken[0], **rows[0])
     else:
         await session.run_for_all(_TOUCH, rows)
         # Whoever listens looks for all that is due, so one word is enough for many rows.

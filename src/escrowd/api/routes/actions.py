@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from escrowd.api.answers import respond, said
-from escrowd.api.asking import AskedOf, body_of
+from escrowd.api.asking import AskedOf, GuardedRoute, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import ApiParts, Parts
 from escrowd.api.reading import EscrowPath, escrow_id
@@ -31,7 +31,7 @@ from escrowd.service.front.answering import Answer, Asked
 from escrowd.service.front.ports import FrontTransaction
 from escrowd.wire import escrows as wire
 
-router = APIRouter(prefix="/v1/escrows/{escrow}", tags=["actions"])
+router = APIRouter(prefix="/v1/escrows/{escrow}", tags=["actions"], route_class=GuardedRoute)
 
 #: Actions about which nothing more is to be said, and what they do.
 PLAIN: Final[dict[str, tuple[Event, str]]] = {

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from escrowd.api.answers import first_links, json_response, links_of, respond, said, shown_to
-from escrowd.api.asking import AskedOf, CallerOf, body_of
+from escrowd.api.asking import AskedOf, CallerOf, GuardedRoute, admitted, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts, parts_of
 from escrowd.api.reading import EscrowPath, EscrowQuery, cursor_text, escrow_id, filter_of, place_of, terms_of
@@ -20,7 +20,7 @@ from escrowd.service.front.preview import Decision, preview
 from escrowd.wire import escrows as wire
 from escrowd.wire.values import Absent
 
-router = APIRouter(prefix="/v1/escrows", tags=["escrows"])
+router = APIRouter(prefix="/v1/escrows", tags=["escrows"], route_class=GuardedRoute)
 
 #: The longest that a request waits for something to happen, in seconds.
 LONGEST_WAIT = 60
@@ -74,7 +74,6 @@ async def list_escrows(caller: CallerOf, parts: Parts, asked_for: Annotated[Escr
 async def get_escrow(
     request: Request,
     escrow: EscrowPath,
-    caller: CallerOf,
     *,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a newer version.")] = 0,
     after_version: Annotated[int | Absent, Query(ge=0, le=2**31 - 1, description="The version that is known.")] = None,
@@ -84,7 +83,7 @@ async def get_escrow(
     With `wait` and `after_version` the answer comes as soon as there is a newer version, or after that time; and 401
     where the key or link was revoked or replaced meanwhile.
     """
-    id_, parts = escrow_id(escrow), await parts_of(request)
+    caller, id_, parts = await admitted(request), escrow_id(escrow), await parts_of(request)
     if not wait:
         return json_response(await shown_to(parts, caller, id_))
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from escrowd.api.answers import MEDIA_TYPE
-from escrowd.api.asking import CallerOf
+from escrowd.api.asking import CallerOf, GuardedRoute
 from escrowd.api.documenting import problems
 from escrowd.api.parts import ApiParts, Parts
 from escrowd.api.reading import EscrowPath, escrow_id
@@ -22,7 +22,7 @@ from escrowd.service.front.escrows import require
 from escrowd.wire import events as wire
 from escrowd.wire.values import Absent
 
-router = APIRouter(prefix="/v1", tags=["events"])
+router = APIRouter(prefix="/v1", tags=["events"], route_class=GuardedRoute)
 
 #: Seconds after which a stream says that it is still there.
 KEEP_ALIVE: Final = 15.0

@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 from fastapi import APIRouter, Depends
 from starlette.responses import JSONResponse, Response
 
-from escrowd.api.asking import CallerOf, body_of
+from escrowd.api.asking import CallerOf, GuardedRoute, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import ApiParts, Parts
 from escrowd.api.problems import MEDIA_TYPE
@@ -15,7 +15,7 @@ from escrowd.service.errors import MessagesNotOffered
 from escrowd.wire.messages import AnyMessage
 from escrowd.wire.problems import Problem
 
-router = APIRouter(prefix="/v1/escrows/{escrow}/messages", tags=["messages"])
+router = APIRouter(prefix="/v1/escrows/{escrow}/messages", tags=["messages"], route_class=GuardedRoute)
 
 
 class _Refusal(JSONResponse):

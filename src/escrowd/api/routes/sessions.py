@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from escrowd.api.answers import json_response
-from escrowd.api.asking import CallerOf
+from escrowd.api.asking import CallerOf, GuardedRoute
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
 from escrowd.api.reading import EscrowPath, escrow_id
@@ -12,7 +12,7 @@ from escrowd.domain.access import Scope
 from escrowd.service.front.escrows import require
 from escrowd.wire import sessions as wire
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=GuardedRoute)
 
 
 @router.get("", response_model=wire.SessionList, operation_id="list_sessions", responses=problems())

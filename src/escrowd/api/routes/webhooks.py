@@ -7,7 +7,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from escrowd.api.answers import json_response, respond, said
-from escrowd.api.asking import AskedOf, CallerOf, body_of
+from escrowd.api.asking import AskedOf, CallerOf, GuardedRoute, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
 from escrowd.api.reading import delivery_id, webhook_id
@@ -22,7 +22,7 @@ from escrowd.wire import webhooks as wire
 from escrowd.wire.escrows import Nothing
 from escrowd.wire.values import WEBHOOK_ID_PATTERN, Absent
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=GuardedRoute)
 
 
 #: Their forms are told and not checked: what has another one is simply not there, and answered so.
