@@ -1,11 +1,24 @@
 """Escrows, their history and their effects in SQL."""
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ClauseElement, Row, and_, bindparam, func, literal, literal_column, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    ClauseElement,
+    Row,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
 from escrowd.domain.cause import present_cause
 from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflict
@@ -19,7 +32,7 @@ from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
 from escrowd.store.prepared import Prepared, filled, insert_into
 from escrowd.store.session import Session
-from escrowd.store.webhooks import Outbox
+from escrowd.store.webhooks import ENDPOINTS, Outbox
 from escrowd.store.work import WorkTable, escrow_key
 
 
@@ -174,8 +187,16 @@ class EscrowTable:
             await self._session.once(_LOCK_LOG)
         last = await self._last(escrow) if steps[0].before else None
         entries = _following(last, steps, cause)
-        await self._session.run_for_all(_ADD_ENTRY, [_log_columns(each) for each in entries])
-        await Outbox(self._session).put([(each.id, each.type) for each in entries])
+        endpoints = await self._store_entries([_log_columns(each) for each in entries])
+        await Outbox(self._session).put([(each.id, each.type) for each in entries], endpoints)
+
+    async def _store_entries(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Any]]:
+        """Store entries of the log, in order, and return the endpoints that may have to be told of them."""
+        if self._session.dialect == "postgresql":
+            columns = {f"{name}s": [row[name] for row in rows] for name in rows[0]}
+            return (await self._session.run(_ADD_ENTRIES_AND_ASK, **columns)).rows
+        await self._session.run_for_all(_ADD_ENTRY, rows)
+        return (await self._session.run(_ASK)).rows
 
     async def _last(self, escrow: EscrowId) -> LogEntry | None:
         row = (await self._session.run(_LAST, escrow=escrow)).one_or_none()
@@ -224,6 +245,20 @@ _ADD_ENTRY: Final = Prepared(
         filled(_log, *(each.key for each in _log.c if each.key != "cursor"))
     )
 )
+_ASK: Final = Prepared(lambda _: ENDPOINTS)
+
+
+def _add_entries_and_ask(_dialect: str) -> ClauseElement:
+    """Do both with one question. The entries come as a list for each column; cursors are given in their order."""
+    columns = [each for each in _log.c if each.key != "cursor"]
+    given = func.unnest(*(bindparam(f"{each.key}s", type_=ARRAY(each.type)) for each in columns))
+    rows = given.table_valued(*(each.key for each in columns), with_ordinality="place").render_derived()
+    in_order = select(*(rows.c[each.key] for each in columns)).order_by(rows.c.place)
+    adds = insert(_log).from_select([each.key for each in columns], in_order)
+    return ENDPOINTS.add_cte(adds.returning(_log.c.cursor).cte("added"))
+
+
+_ADD_ENTRIES_AND_ASK: Final = Prepared(_add_entries_and_ask)
 _LAST: Final = Prepared(
     lambda _: (
         select(_log)

@@ -20,10 +20,8 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
-    literal,
     literal_column,
     null,
-    or_,
     select,
     union_all,
 )
@@ -64,7 +62,7 @@ _ESCROW, _OUTPUT, _PAYOUT, _ATTEMPT, _SPEND, _TIP, _CLOCK = (
     "tip",
     "clock",
 )
-_NOBODYS: Final = literal("")
+_NOBODYS: Final = literal_column("''", Text)
 
 
 def _question(dialect: str) -> CompoundSelect[Any]:
@@ -82,12 +80,12 @@ def _question(dialect: str) -> CompoundSelect[Any]:
         _part(_PAYOUT, payouts.c.escrow, payouts.c.number, payouts.c.body).where(wanted(payouts.c.escrow)),
         _part(_ATTEMPT, payouts.c.escrow, null(), attempts.c.body)
         .join_from(payouts, attempts, attempts.c.payout == payouts.c.id)
-        .where(wanted(payouts.c.escrow), or_(*(attempts.c.step == str(each) for each in SIGNED))),
-        _part(_SPEND, spends.c.escrow, spends.c.height, spends.c.key_image + " " + spends.c.txid).where(
-            wanted(spends.c.escrow)
-        ),
+        .where(wanted(payouts.c.escrow), attempts.c.step.in_([literal_column(f"'{each}'", Text) for each in SIGNED])),
+        _part(
+            _SPEND, spends.c.escrow, spends.c.height, spends.c.key_image + literal_column("' '", Text) + spends.c.txid
+        ).where(wanted(spends.c.escrow)),
         _part(_TIP, _NOBODYS, schema.cursors.c.height, cast(schema.cursors.c.time, Text)).where(
-            schema.cursors.c.lane == COMMON
+            schema.cursors.c.lane == literal_column(f"'{COMMON}'", Text)
         ),
         _part(
             _CLOCK,
@@ -111,7 +109,12 @@ _QUESTION: Final = Prepared(_question)
 
 
 def _part(kind: str, escrow: Any, number: Any, body: Any) -> Select[Any]:
-    return select(literal(kind).label("kind"), escrow.label("escrow"), cast(number, BigInteger), body.label("body"))
+    return select(
+        literal_column(f"'{kind}'", Text).label("kind"),
+        escrow.label("escrow"),
+        cast(number, BigInteger),
+        body.label("body"),
+    )
 
 
 @dataclass(slots=True)

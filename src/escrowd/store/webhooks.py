@@ -17,13 +17,16 @@ from escrowd.domain.escrow.history import LogEntry
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.webhooks import EVENT_TYPES, Backlog, Delivery, DeliveryStatus, Webhook, WebhookStatus
 from escrowd.store import schema
-from escrowd.store.prepared import Prepared
 from escrowd.store.schema_webhooks import deliveries, webhooks
 from escrowd.store.session import Session
 from escrowd.store.work import WorkTable
 
 #: The kind of the work rows of deliveries, and what their keys begin with.
 WEBHOOK: Final = "webhook"
+
+
+#: What the outbox has to know of all endpoints, with a shared lock: nobody waits for it but who changes or removes one.
+ENDPOINTS: Final = select(webhooks.c.id, webhooks.c.types, webhooks.c.status).with_for_update(read=True, key_share=True)
 
 
 def webhook_key(webhook: str, escrow: EscrowId) -> str:
@@ -37,16 +40,15 @@ class Outbox:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def put(self, events: Sequence[tuple[str, str]]) -> None:
+    async def put(self, events: Sequence[tuple[str, str]], found: Sequence[Sequence[Any]]) -> None:
         """Make a delivery of each event, by id and type, for every endpoint that wants it, and wake who delivers.
 
-        An endpoint that is switched off gets its deliveries, too: they wait for it.
+        ``found`` is what ``ENDPOINTS`` was answered in this transaction. An endpoint that is switched off gets its
+        deliveries, too: they wait for it.
         """
+        endpoints = [_Endpoint(*row) for row in found]
         ids = [event for event, kind in events if kind in EVENT_TYPES]
-        if not ids:
-            return
-        endpoints = [_Endpoint(*row) for row in (await self._session.run(_ENDPOINTS)).rows]
-        if not endpoints:
+        if not (endpoints and ids):
             return
         log, now = schema.log, await self._session.now()
         stored = (
@@ -211,12 +213,6 @@ class WebhookTable:
 
 #: A number of our own for the advisory lock under which endpoints are added.
 _ADDING_LOCK: Final = 0x77686B
-
-
-#: With a shared lock: it makes nobody wait but who changes or removes an endpoint.
-_ENDPOINTS: Final = Prepared(
-    lambda _: select(webhooks.c.id, webhooks.c.types, webhooks.c.status).with_for_update(read=True, key_share=True)
-)
 
 
 @dataclass(frozen=True, slots=True)
