@@ -14,11 +14,11 @@ from escrowd.testing.postgres import PostgresMissing
 
 # Times are never asserted here: these tests run on machines that do other things.
 
-FEW = ApiSamples(trades=len(MIXTURE), gets=3, pages=2, creates=2, warming=1, connections=2, crowd=4)
+FEW = ApiSamples(trades=len(MIXTURE), gets=3, pages=2, creates=2, beside=2, warming=1, connections=2, crowd=4)
 #: Unit and goal of the rows of one database.
 SHAPE = [
     ("ms", "<= 3 x floor"), ("ms", None), ("ms", None), ("ms", None), ("ms", None), ("ms", None), ("ms", None),
-    ("ms", "<= 10 x floor"), ("ms", None), ("/s", None), ("/s", None),
+    ("ms", "<= 10 x floor"), ("ms", None), ("ms", None), ("/s", None), ("/s", None),
 ]  # fmt: skip
 
 

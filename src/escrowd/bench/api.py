@@ -37,11 +37,18 @@ class ApiSamples:
     #: Of lists and of pages of events, each.
     pages: int = 500
     creates: int = 500
+    #: Further creates, beside the bare get.
+    beside: int = 200
     #: Requests before each measurement that do not count.
     warming: int = 20
     connections: int = 16
     #: Requests over all these connections.
     crowd: int = 800
+
+    @property
+    def all_creates(self) -> int:
+        """Return how many escrows are made in all."""
+        return self.warming + self.creates + self.beside + self.crowd
 
 
 async def measure_api(samples: ApiSamples | None = None, tell: Tell = tell_nobody) -> tuple[Row, ...]:
@@ -85,8 +92,8 @@ async def _measure(name: str, database_url: str, place: Path, wanted: ApiSamples
 
 @asynccontextmanager
 async def _asked_in_turn(name: str, database_url: str, place: Path, wanted: ApiSamples) -> AsyncIterator["_Bench"]:
-    stock = wanted.creates + wanted.crowd + wanted.warming
-    orders = Orders(place=f"{place}-api", database_url=database_url, trades=wanted.trades, stock=stock)
+    place_of_api, stock = f"{place}-api", wanted.all_creates
+    orders = Orders(place=place_of_api, database_url=database_url, trades=wanted.trades, stock=stock)
     async with in_own_process(orders) as api:
         answer = (await _an_escrow(api)).decode()
         async with (
@@ -130,39 +137,38 @@ class _Bench:
         gets, creates = self._gets(), self._creates()
         return (
             partial(self._answers, "get an escrow", gets, wanted.gets, GET_GOAL),
-            partial(self._beside_bytes, gets, wanted.gets),
+            partial(self._beside, _READY, "get an escrow, beside bytes that are ready, p50", gets, wanted.gets),
             partial(self._answers, "list 20 escrows", cycle([pages]), wanted.pages),
             partial(self._answers, "100 events", cycle([events]), wanted.pages),
-            partial(self._answers, "create an escrow, from the stock", creates, wanted.creates, CREATE_GOAL),
+            partial(self._answers, _CREATE, creates, wanted.creates, CREATE_GOAL, _BARE_WITH_BODY),
+            partial(self._beside, _BARE, f"{_CREATE}, beside the bare get, p50", creates, wanted.beside),
             partial(self._throughput, "get an escrow", gets),
-            partial(self._throughput, "create an escrow, from the stock", creates),
+            partial(self._throughput, _CREATE, creates),
         )
 
     async def _answers(
-        self, what: str, requests: Iterator[bytes], rounds: int, goal: Goal | None = None
+        self, what: str, requests: Iterator[bytes], rounds: int, goal: Goal | None = None, bare: bytes | None = None
     ) -> tuple[Row, ...]:
         """Ask both sides in turn, and hold what the API takes, usually and at most, against the bare route."""
         for _ in range(self._wanted.warming):
-            await self._bare.connection.ask(_BARE)
+            await self._bare.connection.ask(bare or _BARE)
             await self._api.connection.ask(next(requests))
-        sides = await side_by_side(
-            rounds,
-            lambda: self._bare.connection.ask(_BARE),
-            lambda: self._api.connection.ask(next(requests)),
-        )
+        sides = await self._in_turn(bare or _BARE, requests, rounds)
         return (
             self._row(f"{what}, p50", sides, 50, goal),
             self._row(f"{what}, p99", sides, 99),
         )
 
-    async def _beside_bytes(self, requests: Iterator[bytes], rounds: int) -> tuple[Row, ...]:
-        """Ask beside the route that has its bytes ready: no goal, but the lowest floor that there is."""
-        sides = await side_by_side(
+    async def _beside(self, bare: bytes, what: str, requests: Iterator[bytes], rounds: int) -> tuple[Row, ...]:
+        """Ask beside another route that does less: no goal, but a lower floor."""
+        return (self._row(what, await self._in_turn(bare, requests, rounds), 50),)
+
+    async def _in_turn(self, bare: bytes, requests: Iterator[bytes], rounds: int) -> Sides:
+        return await side_by_side(
             rounds,
-            lambda: self._bare.connection.ask(_READY),
+            lambda: self._bare.connection.ask(bare),
             lambda: self._api.connection.ask(next(requests)),
         )
-        return (self._row("get an escrow, beside bytes that are ready, p50", sides, 50),)
 
     def _row(self, what: str, sides: Sides, percent: int, goal: Goal | None = None) -> Row:
         value, floor = (_MILLI * percentile(samples, percent) for samples in (sides.managed, sides.raw))
@@ -183,8 +189,7 @@ class _Bench:
 
     def _creates(self) -> Iterator[bytes]:
         """Return requests that are ready, each for other people: their addresses are checked every time."""
-        wanted = self._wanted.creates + self._wanted.crowd + self._wanted.warming
-        return iter([self._create(number) for number in range(wanted)])
+        return iter([self._create(number) for number in range(self._wanted.all_creates)])
 
     def _create(self, number: int) -> bytes:
         key = {"Idempotency-Key": secrets.token_urlsafe(18)}
@@ -197,6 +202,7 @@ class _Bench:
 
 _BARE: Final = request("GET", BARE_PATH)
 _READY: Final = request("GET", READY_PATH)
+_CREATE: Final = "create an escrow, from the stock"
 _NEW_ESCROW: Final = {
     "amount": "1500000000000",
     "fee": {"basis_points": 250, "address": address("site")},
@@ -204,6 +210,7 @@ _NEW_ESCROW: Final = {
     "description": "A used bicycle, as shown in the offer, with lights and a lock",
     "metadata": {"order": "1", "shop": "north"},
 }
+_BARE_WITH_BODY: Final = request("POST", BARE_PATH, body=_NEW_ESCROW)
 
 
 def percentile(samples: list[float], percent: int) -> float:

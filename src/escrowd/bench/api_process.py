@@ -1,7 +1,8 @@
 """The API in a process of its own, as its clients meet it, and beside it a bare route of the framework in another one.
 
-The bare route returns the same JSON each time, as large as an escrow, and nobody asks who calls. A second one returns
-bytes that were there before, which is the least that the framework can do.
+The bare route returns the same JSON each time, as large as an escrow, and nobody asks who calls. For what has a body
+there is one that reads it as JSON and does nothing with it. A third one returns bytes that were there before, which is
+the least that the framework can do.
 """
 
 import asyncio
@@ -140,6 +141,10 @@ async def _bare(answer: str) -> AsyncIterator[Serving]:
 
     @app.get(BARE_PATH)
     async def bare() -> Any:
+        return value
+
+    @app.post(BARE_PATH, status_code=201)
+    async def bare_with_body(_body: dict[str, Any]) -> Any:
         return value
 
     @app.get(READY_PATH)
