@@ -63,9 +63,9 @@ def app_of_routes(further: Iterable[APIRouter] = ()) -> FastAPI:
         # A slash too many is another path, and no redirect that would lose a body.
         redirect_slashes=False,
     )
-    for router in (*ROUTERS, *further):
-        app.include_router(router)
-    app.include_router(health.router)
+    # As they are, and before those of the documents: of a router that is included FastAPI looks through all routes
+    # twice, with each request.
+    app.router.routes[:0] = [each for router in (*ROUTERS, *further, health.router) for each in router.routes]
     app.openapi = lambda: document(app)  # type: ignore[method-assign] # the documented way to another document
     return app
 
