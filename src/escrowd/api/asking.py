@@ -57,10 +57,11 @@ async def admitted(request: Request) -> Caller:
         InvalidRequest: there is an unknown parameter.
 
     """
-    known: Caller | None = getattr(request.state, "known_caller", None)
+    # In the scope, which is of this request alone; a server may let the state be shared.
+    known: Caller | None = request.scope.get(_CALLER)
     if known is None:
-        known = await _authenticated(request)
-        request.state.known_caller, request.state.caller = known, known.name
+        known = request.scope[_CALLER] = await _authenticated(request)
+        request.state.caller = known.name
         _refuse_unknown(request)
     return known
 
@@ -121,6 +122,8 @@ CallerOf = Annotated[Caller, Depends(admitted)]
 AskedOf = Annotated[Asked, Depends(asked)]
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+_CALLER: Final = "escrowd.caller"
 
 
 async def _authenticated(request: Request) -> Caller:

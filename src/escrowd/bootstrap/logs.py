@@ -1,10 +1,8 @@
 """Where logs go, and in which form."""
 
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
@@ -29,15 +27,8 @@ def configure_logging(*, level: int, as_json: bool) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _as_json(event: EventDict, default: Callable[[Any], Any]) -> str:
-    return msgspec.json.encode(event, enc_hook=default).decode()
-
-
-#: Without the first one, JSON has no traceback. Every request writes a line, and msgspec does it the quickest.
-_FOR_PROGRAMS: Final = (
-    structlog.processors.format_exc_info,
-    structlog.processors.JSONRenderer(serializer=_as_json),
-)
+#: Without the first one, JSON has no traceback.
+_FOR_PROGRAMS: Final = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
 
 
 def _for_people() -> structlog.dev.ConsoleRenderer:

@@ -110,6 +110,7 @@ class AuditTable:
 
     async def entries(self, after: int = 0, limit: int = 100, subject: str | None = None) -> tuple[AuditEntry, ...]:
         """Return entries with a number above ``after``, in order; of one subject only, where one is named."""
+        await self._session.catch_up()
         table = schema.audit
         query = select(table).where(table.c.number > after).order_by(table.c.number).limit(limit)
         if subject is not None:
@@ -118,6 +119,7 @@ class AuditTable:
 
     async def latest(self, limit: int = 100, subject: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the last entries, in order; of one subject only, where one is named."""
+        await self._session.catch_up()
         table = schema.audit
         query = select(table).order_by(table.c.number.desc()).limit(limit)
         if subject is not None:

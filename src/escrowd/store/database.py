@@ -134,7 +134,10 @@ class Database:
         async with _mapped(), _inside(), self.engine.connect() as plain:
             connection = await plain.execution_options(**options)
             async with connection.begin():
-                yield Session(connection, self.dialect)
+                session = Session(connection, self.dialect)
+                yield session
+                # A change that was put off is refused like any other.
+                await session.finish()
 
     async def run(self, prepared: Prepared, **values: Any) -> Outcome:
         """Ask a single question outside of any transaction, as of its own moment. Writing is refused.

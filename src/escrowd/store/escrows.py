@@ -224,8 +224,10 @@ def _add(dialect: str) -> ClauseElement:
 
 _ADD: Final = Prepared(_add)
 _LOAD: Final = Prepared(lambda _: select(_escrows.c.body).where(_escrows.c.id == bindparam("escrow")))
+#: The weakest lock that keeps others from changing it. A stronger one would make everybody wait who writes a row that
+#: belongs to the escrow, such as the deliveries of an endpoint, and those may hold what we want next.
 _LOAD_TO_CHANGE: Final = Prepared(
-    lambda _: select(_escrows.c.body).where(_escrows.c.id == bindparam("escrow")).with_for_update()
+    lambda _: select(_escrows.c.body).where(_escrows.c.id == bindparam("escrow")).with_for_update(key_share=True)
 )
 _CHANGING: Final = tuple(each.key for each in _escrows.c if each.key != "id")
 _SAVE: Final = Prepared(

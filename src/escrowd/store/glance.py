@@ -67,6 +67,7 @@ class PostgresGlance:
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._idle: list[asyncpg.Connection] = []
         self._open: set[asyncpg.Connection] = set()
+        self._is_closed = False
 
     async def ask(self, written: Written, values: tuple[Any, ...]) -> Outcome:
         """Return what a question is answered."""
@@ -78,11 +79,15 @@ class PostgresGlance:
                 # Whatever is under way on it, nobody waits for that any more.
                 self._give_up(connection)
                 raise
-            self._idle.append(connection)
+            if self._is_closed:
+                self._give_up(connection)
+            else:
+                self._idle.append(connection)
             return Outcome(rows)
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Give up the connections. One that is just being opened is given up after its question."""
+        self._is_closed = True
         for connection in tuple(self._open):
             self._give_up(connection)
         self._idle.clear()

@@ -103,6 +103,8 @@ def _payout_columns(payout: Payout) -> dict[str, Any]:
 async def _one_payout(session: Session, whose: str) -> AsyncIterator[None]:
     try:
         # A savepoint: PostgreSQL carries out nothing more in a transaction in which a statement was refused.
+        # What was put off before is no part of what may be taken back here.
+        await session.catch_up()
         async with session.connection.begin_nested():
             yield
     except IntegrityError as error:

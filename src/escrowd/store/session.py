@@ -67,7 +67,8 @@ class Session:
     async def run_later(self, prepared: Prepared, **values: Any) -> None:
         """Carry out a change, at the end of the transaction at the latest, of which nobody needs the outcome.
 
-        Only for rows that the transaction has made or holds, so that it waits for nobody when it has its work rows.
+        Only for rows that the transaction has made or holds, so that it waits for nobody when it has its work rows, and
+        only where the order does not matter.
         PostgreSQL gets all changes with one question. What reads what they change calls ``catch_up`` before.
         """
         if self.dialect == "sqlite":
@@ -100,13 +101,16 @@ class Session:
         self._done.add(prepared)
 
     async def run_for_all(self, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Carry out a statement that was written before for each of these rows."""
-        if len(rows) < _MANY or self._driver is None or isinstance(self._driver, InPlace):
+        """Carry out a statement that was written before for each of these rows, in this order."""
+        written = prepared.on(self.connection.dialect)
+        if len(rows) < _MANY[self.dialect]:
             for row in rows:
                 await self.run(prepared, **row)
-            return
-        written = prepared.on(self.connection.dialect)
-        await self._unless_cut_off(self._driver.executemany(written.text, [written.values(row) for row in rows]))
+        elif self.dialect == "sqlite" or self._driver is None:
+            # So many take SQLite a while, and it is done in its thread.
+            await self.connection.exec_driver_sql(written.text, [written.values(row) for row in rows])
+        else:
+            await self._unless_cut_off(self._driver.executemany(written.text, [written.values(row) for row in rows]))
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
@@ -153,8 +157,8 @@ LastAct: TypeAlias = Callable[[Session, Sequence[str]], Awaitable[None]]
 # ---------------------------------------------------------------------------------------------------------------------
 
 _NOW: Final = Prepared(lambda dialect: text(NOW[dialect]))
-#: From so many rows on it is quicker to hand them over together.
-_MANY: Final = 2
+#: From so many rows on they are handed over together.
+_MANY: Final = {"sqlite": 50, "postgresql": 2}
 _WITH: Final = "WITH "
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 

@@ -7,6 +7,7 @@ from sqlalchemy import func, select, text
 from escrowd.store import schema
 from escrowd.store.database import Database, is_in_transaction
 from escrowd.store.errors import StoreError
+from escrowd.store.store import SqlStore
 from escrowd.store.work import WorkTable
 
 
@@ -69,3 +70,44 @@ async def test_call_inside_a_transaction_goes_unnoticed(database: Database) -> N
         await fail()
     seen.append(is_in_transaction())
     assert seen == [False, True, True, False]
+
+
+async def test_change_is_put_off_for_ever(database: Database) -> None:
+    """A change that is put off is stored with the transaction, is there for who reads it before, and goes with it."""
+    store = SqlStore(database, "node")
+    async with store.transaction() as tx:
+        await tx.audit.note("somebody", "first", "nothing")
+        assert [each.action for each in await tx.audit.latest()] == ["first"]
+        await tx.audit.note("somebody", "second", "nothing")
+
+    async def fail() -> None:
+        async with store.transaction() as tx:
+            await tx.audit.note("somebody", "third", "nothing")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with store.reading() as tx:
+        assert [each.action for each in await tx.audit.entries()] == ["first", "second"]
+
+
+async def test_change_is_put_off_where_nothing_may_change(database: Database) -> None:
+    """Who only looks cannot change anything, not even at the end."""
+
+    async def change() -> None:
+        async with SqlStore(database, "node").reading() as tx:
+            await tx.audit.note("somebody", "look", "nothing")
+
+    with pytest.raises(StoreError):
+        await change()
+
+
+@pytest.mark.parametrize("count", [1, 2, 49, 50, 120])
+async def test_one_of_many_rows_is_left_out(database: Database, count: int) -> None:
+    """However many rows one transaction wakes, it wakes all of them, and once."""
+    async with database.transaction() as session:
+        for number in range(count):
+            await WorkTable(session).wake(f"test:{number}")
+    async with database.reading() as session:
+        rows = await session.connection.execute(select(schema.work.c.key, schema.work.c.wake))
+        assert {key: wake for key, wake in rows} == {f"test:{number}": 1 for number in range(count)}

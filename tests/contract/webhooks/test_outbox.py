@@ -127,3 +127,19 @@ async def test_removal_breaks_a_step_under_way(house: House) -> None:
     assert len(await house.log()) == 8
     with pytest.raises(NoSuchWebhook):
         await house.found(id_)
+
+
+async def test_endpoint_waits_for_a_step(house: House) -> None:
+    """Who asks for a delivery anew does not wait for who is changing its escrow, who may next want its endpoint."""
+    id_ = (await house.add()).webhook.id
+    await house.tell(*beginning(1))
+    delivery = (await house.deliveries(id_))[0]
+    if house.database.is_sqlite:
+        # One writer at a time: there is nobody to wait for.
+        async with house.store.transaction() as tx:
+            assert (await house.endpoints.redeliver(tx, id_, delivery.id)).status is DeliveryStatus.PENDING
+        return
+    async with house.store.transaction() as step:
+        await step.escrows.load(escrow_id(1), for_update=True)
+        async with asyncio.timeout(10), house.store.transaction() as tx:
+            assert (await house.endpoints.redeliver(tx, id_, delivery.id)).status is DeliveryStatus.PENDING
