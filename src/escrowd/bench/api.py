@@ -37,7 +37,7 @@ class ApiSamples:
     #: Of lists and of pages of events, each.
     pages: int = 500
     creates: int = 500
-    #: Further creates, beside the bare get.
+    #: Further creates, beside a bare route that reads a body.
     beside: int = 200
     #: Requests before each measurement that do not count.
     warming: int = 20
@@ -140,27 +140,27 @@ class _Bench:
             partial(self._beside, _READY, "get an escrow, beside bytes that are ready, p50", gets, wanted.gets),
             partial(self._answers, "list 20 escrows", cycle([pages]), wanted.pages),
             partial(self._answers, "100 events", cycle([events]), wanted.pages),
-            partial(self._answers, _CREATE, creates, wanted.creates, CREATE_GOAL, _BARE_WITH_BODY),
-            partial(self._beside, _BARE, f"{_CREATE}, beside the bare get, p50", creates, wanted.beside),
+            partial(self._answers, _CREATE, creates, wanted.creates, CREATE_GOAL),
+            partial(self._beside, _BARE_WITH_BODY, _CREATE_BESIDE_BODY, creates, wanted.beside),
             partial(self._throughput, "get an escrow", gets),
             partial(self._throughput, _CREATE, creates),
         )
 
     async def _answers(
-        self, what: str, requests: Iterator[bytes], rounds: int, goal: Goal | None = None, bare: bytes | None = None
+        self, what: str, requests: Iterator[bytes], rounds: int, goal: Goal | None = None
     ) -> tuple[Row, ...]:
         """Ask both sides in turn, and hold what the API takes, usually and at most, against the bare route."""
         for _ in range(self._wanted.warming):
-            await self._bare.connection.ask(bare or _BARE)
+            await self._bare.connection.ask(_BARE)
             await self._api.connection.ask(next(requests))
-        sides = await self._in_turn(bare or _BARE, requests, rounds)
+        sides = await self._in_turn(_BARE, requests, rounds)
         return (
             self._row(f"{what}, p50", sides, 50, goal),
             self._row(f"{what}, p99", sides, 99),
         )
 
     async def _beside(self, bare: bytes, what: str, requests: Iterator[bytes], rounds: int) -> tuple[Row, ...]:
-        """Ask beside another route that does less: no goal, but a lower floor."""
+        """Ask beside another bare route: no goal, but another floor."""
         return (self._row(what, await self._in_turn(bare, requests, rounds), 50),)
 
     async def _in_turn(self, bare: bytes, requests: Iterator[bytes], rounds: int) -> Sides:
@@ -203,6 +203,7 @@ class _Bench:
 _BARE: Final = request("GET", BARE_PATH)
 _READY: Final = request("GET", READY_PATH)
 _CREATE: Final = "create an escrow, from the stock"
+_CREATE_BESIDE_BODY: Final = f"{_CREATE}, beside a bare route that reads a body, p50"
 _NEW_ESCROW: Final = {
     "amount": "1500000000000",
     "fee": {"basis_points": 250, "address": address("site")},
