@@ -92,8 +92,8 @@ async def _measure(name: str, database_url: str, place: Path, wanted: ApiSamples
 
 @asynccontextmanager
 async def _asked_in_turn(name: str, database_url: str, place: Path, wanted: ApiSamples) -> AsyncIterator["_Bench"]:
-    place_of_api, stock = f"{place}-api", wanted.all_creates
-    orders = Orders(place=place_of_api, database_url=database_url, trades=wanted.trades, stock=stock)
+    stock = wanted.all_creates
+    orders = Orders(place=f"{place}-api", database_url=database_url, trades=wanted.trades, stock=stock)
     async with in_own_process(orders) as api:
         answer = (await _an_escrow(api)).decode()
         async with (

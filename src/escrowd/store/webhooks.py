@@ -23,8 +23,6 @@ from escrowd.store.work import WorkTable
 
 #: The kind of the work rows of deliveries, and what their keys begin with.
 WEBHOOK: Final = "webhook"
-
-
 #: What the outbox has to know of all endpoints, with a shared lock: nobody waits for it but who changes or removes one.
 ENDPOINTS: Final = select(webhooks.c.id, webhooks.c.types, webhooks.c.status).with_for_update(read=True, key_share=True)
 
