@@ -1,12 +1,12 @@
 """Connections to SQLite as the store wants them: quick, and without a lock that outlives its transaction.
 
-Each connection of aiosqlite has a thread, and every visit to it takes longer than most statements do. So only what may
-wait goes there: for the lock that another process has, and for the medium. Everything else is done in place: in a
-transaction that has begun, a statement of the store waits for nobody, since a writer has its lock and a reader needs
-none.
+Each connection of aiosqlite has a thread, and every visit to it takes longer than most statements do. So only what
+waits for the medium goes there. Everything else is done in place: in a transaction that has begun, a statement of the
+store waits for nobody, since a writer has its lock and a reader needs none.
 """
 
 import asyncio
+import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -132,6 +132,9 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
+#: Seconds between two tries to become the writer. The first is longer than most transactions take.
+_FIRST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.02
 #: How long SQLite itself waits for a lock, in milliseconds.
 _PATIENCE: Final = "PRAGMA busy_timeout={}"
 #: Of an error code of SQLite, what is left without its details.
@@ -171,20 +174,24 @@ class InPlace(aiosqlite.Connection):
         finally:
             cursor.close()
 
-    def begins_at_once(self) -> bool:
-        """Begin a transaction that writes, unless that would have to wait; return whether it has begun."""
-        if self._is_away:
-            return False
-        self._conn.execute(_PATIENCE.format(0)).close()
-        try:
-            self._conn.execute(BEGIN_WRITING).close()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
-                raise
-            return False
-        finally:
-            self._conn.execute(_PATIENCE.format(round(self.busy_timeout * 1000))).close()
-        return True
+    async def begin_writing(self) -> None:
+        """Begin a transaction with the lock of the writer, and wait for it as long as our patience lasts.
+
+        It is asked for again and again. SQLite would wait by itself, in a thread and deaf to ``interrupt``: who waits
+        and is cancelled would go on only when somebody else has given the lock back.
+
+        Raises:
+            sqlite3.OperationalError: another process has it for too long.
+
+        """
+        deadline = time.monotonic() + self.busy_timeout
+        pause = _FIRST_PAUSE
+        self.is_writing = True
+        while refusal := await self.do(self._refusal_to_begin):
+            if time.monotonic() >= deadline:
+                raise refusal
+            await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - it only spreads load
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def do(self, act: Callable[[sqlite3.Connection], ResultT], *, waits: bool = False) -> ResultT:
         """Do something with the connection: in its thread where it may wait, or where that is still at work."""
@@ -195,6 +202,18 @@ class InPlace(aiosqlite.Connection):
         result: ResultT = await visit(act, self._conn)
         self._is_away = False
         return result
+
+    def _refusal_to_begin(self, connection: sqlite3.Connection) -> sqlite3.OperationalError | None:
+        connection.execute(_PATIENCE.format(0)).close()
+        try:
+            connection.execute(BEGIN_WRITING).close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+                raise
+            return error
+        finally:
+            connection.execute(_PATIENCE.format(round(self.busy_timeout * 1000))).close()
+        return None
 
 
 class _Cursor:
@@ -213,9 +232,8 @@ class _Cursor:
 
     async def execute(self, statement: str, parameters: Iterable[Any] = ()) -> None:
         if statement == BEGIN_WRITING:
-            self._connection.is_writing = True
-            if self._connection.begins_at_once():
-                return
+            await self._connection.begin_writing()
+            return
         # Of a statement that was not prepared nobody knows how long it takes.
         waits = statement not in IN_PLACE
         await self._do(lambda it: self._keep(it.execute(statement, tuple(parameters))), waits=waits)

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import select, text
 
 from escrowd.domain.errors import Retry
-from escrowd.store import database as database_module
 from escrowd.store import schema
 from escrowd.store.database import Database
 from escrowd.store.errors import DatabaseUnavailable, StoreError
@@ -57,14 +56,11 @@ async def test_wrong_address_shows_the_password(postgres: PostgresServer) -> Non
             assert "wrong" not in str(raised.value)
 
 
-async def test_locked_file_hangs_the_service(
-    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_locked_file_hangs_the_service(tmp_path: Path, sqlite_template: Path) -> None:
     """A file that another program keeps locked is told after a while; when it is free again, all goes on."""
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0.2)
     path = tmp_path / "escrowd.sqlite"
     path.write_bytes(sqlite_template.read_bytes())
-    async with Database(f"sqlite+aiosqlite:///{path}") as database:
+    async with Database(f"sqlite+aiosqlite:///{path}", busy_timeout=0.2) as database:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseUnavailable, match="locked"):

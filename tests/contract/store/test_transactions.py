@@ -36,6 +36,23 @@ async def test_cancelled_transaction_keeps_its_locks(database: Database) -> None
     assert len(stored) >= 80
 
 
+async def test_cancelled_transaction_waits_on(database: Database, database_url: str) -> None:
+    """A transaction that is cancelled while it waits for somebody else's lock ends at once, and not with that lock."""
+
+    async def sign_in(mine: Database) -> None:
+        async with mine.transaction() as session:
+            await session.connection.execute(text("INSERT INTO nodes VALUES ('n', 1)"))
+
+    async with Database(database_url) as other, database.transaction() as theirs:
+        await theirs.connection.execute(text("INSERT INTO nodes VALUES ('n', 1)"))
+        waiting = asyncio.create_task(sign_in(other))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=5)
+        assert waiting.cancelled()
+
+
 async def test_cancelled_reader_keeps_writers_out(database: Database) -> None:
     """A look at the database that is cancelled hinders nobody, and leaves no connection that refuses to write."""
 
