@@ -211,6 +211,7 @@ key_sets: Final = Table(
     _one_of("status", "making", "ready", "taken", "failed"),
     CheckConstraint("status NOT IN ('ready', 'taken') OR body IS NOT NULL", name="finished"),
 )
+Index("ix_key_sets_status", key_sets.c.status, key_sets.c.at, key_sets.c.escrow)
 
 wallets: Final = Table(
     "wallets",
