@@ -15,6 +15,7 @@ from escrowd.store.prepared import Prepared, Written
 SHORT = frozenset({"cursors", "nodes", "service_clock", "webhooks"})
 #: What one of the databases cannot do, or need not.
 NOT_FOR = {
+    "escrowd.store.escrows._ADD_ALL_AND_ASK": "sqlite",
     "escrowd.store.escrows._ADD_ENTRIES_AND_ASK": "sqlite",
     "escrowd.store.escrows._LOCK_LOG": "sqlite",
     "escrowd.store.provision._LOOK_AND_TAKE": "sqlite",
