@@ -18,17 +18,17 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
-from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, EmulatedDBAPIException, InterfaceError, InvalidatePoolError
+from sqlalchemy.exc import ArgumentError, DBAPIError, EmulatedDBAPIException, InterfaceError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from escrowd.store.errors import DatabaseUnavailable, StoreError
 from escrowd.store.glance import Glance, PostgresGlance, SqliteGlance
+from escrowd.store.postgres import begun_on_postgresql, postgresql_engine
 from escrowd.store.prepared import Outcome, Prepared
 from escrowd.store.session import NOW, Session
-from escrowd.store.sqlite import READS, sqlite_engine
+from escrowd.store.sqlite import begun_on_sqlite, sqlite_engine
 
 #: Seconds that SQLite waits for a lock that another process has, where nothing else is said.
 BUSY_TIMEOUT: Final = 30.0
@@ -70,7 +70,7 @@ class Database:
         self._engine = (
             sqlite_engine(self.url, self._busy_timeout, read_only=self._read_only)
             if self.is_sqlite
-            else _postgresql_engine(self.url, read_only=self._read_only)
+            else postgresql_engine(self.url, read_only=self._read_only)
         )
         self._glance = (
             SqliteGlance(self.url.database or "", self._busy_timeout)
@@ -91,7 +91,7 @@ class Database:
 
     @property
     def engine(self) -> AsyncEngine:
-        """The engine, for migrations. An error outside of ``async with``."""
+        """The engine. On PostgreSQL it begins no transactions. An error outside of ``async with``."""
         if self._engine is None:
             raise RuntimeError("a Database is used inside 'async with' only")
         return self._engine
@@ -109,16 +109,8 @@ class Database:
                 nothing was stored.
 
         """
-        async with (
-            _turn(self._writer),
-            _mapped(),
-            _inside(),
-            self.engine.connect() as connection,
-            connection.begin(),
-        ):
-            session = Session(connection, self.dialect)
+        async with _turn(self._writer), self._session(reads=False) as session:
             yield session
-            await session.finish()
         for key in session.woken:
             self.tell_woken(key)
 
@@ -130,14 +122,8 @@ class Database:
             DatabaseUnavailable: no connection, or it broke.
 
         """
-        options = _READING_SQLITE if self.is_sqlite else _READING_POSTGRESQL
-        async with _mapped(), _inside(), self.engine.connect() as plain:
-            connection = await plain.execution_options(**options)
-            async with connection.begin():
-                session = Session(connection, self.dialect)
-                yield session
-                # A change that was put off is refused like any other.
-                await session.finish()
+        async with self._session(reads=True) as session:
+            yield session
 
     async def run(self, prepared: Prepared, **values: Any) -> Outcome:
         """Ask a single question outside of any transaction, as of its own moment. Writing is refused.
@@ -168,6 +154,15 @@ class Database:
         for listener in self._listeners:
             listener(key)
 
+    @asynccontextmanager
+    async def _session(self, *, reads: bool) -> AsyncIterator[Session]:
+        begun = begun_on_sqlite if self.is_sqlite else begun_on_postgresql
+        async with _mapped(), _inside(), begun(self.engine, reads=reads) as connection:
+            session = Session(connection, self.dialect)
+            yield session
+            # In a look, too: a change that was put off is refused like any other.
+            await session.finish()
+
 
 def is_in_transaction() -> bool:
     """Tell whether the caller is inside a transaction: nobody waits for another service there."""
@@ -178,9 +173,6 @@ def is_in_transaction() -> bool:
 
 _IN_TRANSACTION: Final = ContextVar("in_transaction", default=False)
 _EXAMPLES: Final = "give a URL such as sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME"
-_READING_SQLITE: Final[dict[str, Any]] = {READS: True}
-#: One snapshot for all statements of the transaction.
-_READING_POSTGRESQL: Final[dict[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 def _url(text: str) -> URL:
@@ -189,22 +181,6 @@ def _url(text: str) -> URL:
     except ArgumentError:
         # Without the text: it may hold a password.
         raise StoreError(f"the address of the database is no URL: {_EXAMPLES}") from None
-
-
-def _postgresql_engine(url: URL, *, read_only: bool) -> AsyncEngine:
-    options = {"server_settings": {"default_transaction_read_only": "on"}} if read_only else {}
-    engine = create_async_engine(url, isolation_level="READ COMMITTED", pool_size=10, connect_args=options)
-    event.listen(engine.sync_engine, "checkout", _refuse_closed)
-    return engine
-
-
-def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """Let the pool replace its connections where one has broken since it was used: the driver has heard of that.
-
-    The usual way is to ask the server something before each transaction, which takes as long as a statement.
-    """
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError("the server has closed the connection")
 
 
 def _make_private(path: Path) -> None:

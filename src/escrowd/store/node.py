@@ -20,6 +20,7 @@ import structlog
 
 from escrowd.store.database import Database
 from escrowd.store.errors import NodeNameTaken, StoreError
+from escrowd.store.session import driver_of
 from escrowd.store.work import CHANNEL
 
 log = structlog.get_logger()
@@ -124,7 +125,7 @@ class Node:
         """Connect, take the name and listen; the event is set when the connection is lost."""
         lost = asyncio.Event()
         async with self._database.connection() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
+            driver = driver_of(connection)
             assert isinstance(driver, asyncpg.Connection)  # noqa: S101 - the only driver that a Database takes
             await self._take_name(driver)
             driver.add_termination_listener(lambda _: lost.set())

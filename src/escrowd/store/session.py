@@ -1,12 +1,11 @@
 """One transaction, as the repositories use it: statements that were written before, and what is left for its end."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,8 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from escrowd.store.prepared import Outcome, Prepared, Written, insert_into
 from escrowd.store.sqlite import InPlace
-
-ResultT = TypeVar("ResultT")
 
 #: Milliseconds since 1970, on the clock of the database, when it is asked: ``now()`` of PostgreSQL is the time at which
 #: the transaction began, perhaps before it waited for a lock.
@@ -26,7 +23,7 @@ NOW: Final = {
 
 
 class Session:
-    """One transaction, as the repositories use it."""
+    """One transaction that has begun, as the repositories use it."""
 
     def __init__(self, connection: AsyncConnection, dialect: str) -> None:
         self.connection = connection
@@ -37,8 +34,7 @@ class Session:
         self.preferred: dict[str, str] = {}
         #: The time of the transaction, once somebody has asked for it.
         self.present: int | None = None
-        #: The connection of the driver, once the transaction has begun.
-        self._driver: Any = None
+        self._driver = driver_of(connection)
         self._done: set[Prepared] = set()
         self._later: list[tuple[Prepared, Mapping[str, Any]]] = []
         self._last: list[tuple[str, LastAct]] = []
@@ -106,11 +102,11 @@ class Session:
         if len(rows) < _MANY[self.dialect]:
             for row in rows:
                 await self.run(prepared, **row)
-        elif self.dialect == "sqlite" or self._driver is None:
+        elif self.dialect == "sqlite":
             # So many take SQLite a while, and it is done in its thread.
             await self.connection.exec_driver_sql(written.text, [written.values(row) for row in rows])
         else:
-            await self._unless_cut_off(self._driver.executemany(written.text, [written.values(row) for row in rows]))
+            await self._driver.executemany(written.text, [written.values(row) for row in rows])
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
@@ -123,31 +119,16 @@ class Session:
         return self.present
 
     async def _ask(self, written: Written, ordered: tuple[Any, ...]) -> Outcome:
-        if self._driver is None and self.dialect == "postgresql":
-            return await self._ask_first(written, ordered)
-        if self._driver is None:
-            self._driver = (await self.connection.get_raw_connection()).driver_connection
         if isinstance(self._driver, InPlace):
             return self._driver.run(written.text, ordered)
-        return await self._unless_cut_off(_carry_out_on_postgres(self._driver, written, ordered))
+        return await _carry_out_on_postgres(self._driver, written, ordered)
 
-    async def _ask_first(self, written: Written, ordered: tuple[Any, ...]) -> Outcome:
-        """Ask PostgreSQL the long way: SQLAlchemy begins the transaction with the first question.
 
-        It gives up the connection if that is cut off half-way, where nobody knows whether the transaction has begun.
-        """
-        result = await self.connection.exec_driver_sql(written.text, ordered)
-        outcome = Outcome(result.all() if result.returns_rows else (), result.rowcount)
-        self._driver = (await self.connection.get_raw_connection()).driver_connection
-        return outcome
-
-    async def _unless_cut_off(self, answer: Awaitable[ResultT]) -> ResultT:
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            # As SQLAlchemy does it: what was cut off may still be under way, and the connection is not used again.
-            await self.connection.invalidate()
-            raise
+def driver_of(connection: AsyncConnection) -> Any:
+    """Return the connection of the driver under one of SQLAlchemy, which is open."""
+    if connection.sync_connection is None:
+        raise RuntimeError("the connection is not open")
+    return connection.sync_connection.connection.driver_connection
 
 
 #: What is done to work rows at the end of a transaction, given their keys in order.

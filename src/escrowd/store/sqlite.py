@@ -9,7 +9,8 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, Final, Self, TypeVar
 import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from typing_extensions import override
 
 from escrowd.store.prepared import Outcome
@@ -25,7 +26,7 @@ from escrowd.store.prepared import Outcome
 ResultT = TypeVar("ResultT")
 
 #: The execution option of a connection that only reads.
-READS: Final = "escrowd_reads"
+_READS: Final = "escrowd_reads"
 #: Begins a transaction with the lock of the writer, and waits for it.
 BEGIN_WRITING: Final = "BEGIN IMMEDIATE"
 _BEGIN_READING: Final = "BEGIN"
@@ -45,6 +46,15 @@ def sqlite_engine(url: URL, busy_timeout: float, *, read_only: bool = False) -> 
     event.listen(engine.sync_engine, "connect", _prepare_to_read if read_only else _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+@asynccontextmanager
+async def begun_on_sqlite(engine: AsyncEngine, *, reads: bool) -> AsyncIterator[AsyncConnection]:
+    """Begin a transaction; it commits at the end of the block, and rolls back where the block raises."""
+    async with engine.connect() as plain:
+        connection = await plain.execution_options(**{_READS: True}) if reads else plain
+        async with connection.begin():
+            yield connection
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -111,10 +121,10 @@ def _prepare_to_read(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Any) -> None:
-    reads = connection.get_execution_options().get(READS, False)
-    if connection.info.get(READS, False) is not reads:
+    reads = connection.get_execution_options().get(_READS, False)
+    if connection.info.get(_READS, False) is not reads:
         connection.exec_driver_sql(_QUERY_ONLY[reads])
-        connection.info[READS] = reads
+        connection.info[_READS] = reads
     # Taking the write lock at once: a transaction that reads first and writes later could find it taken in between.
     connection.exec_driver_sql(_BEGIN_READING if reads else BEGIN_WRITING)
 

@@ -38,12 +38,12 @@ def laws(connection: Connection) -> dict[str, object]:
 async def test_migrated_schema_differs_from_that_of_the_program(empty_url: str) -> None:
     """The migrations make the very tables, constraints and indexes that the program means."""
     async with Database(empty_url) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(metadata.create_all)
-            meant = await connection.run_sync(laws)
-            await connection.run_sync(metadata.drop_all)
+        async with database.transaction() as session:
+            await session.connection.run_sync(metadata.create_all)
+            meant = await session.connection.run_sync(laws)
+            await session.connection.run_sync(metadata.drop_all)
         await migrate(database)
-        async with database.engine.connect() as connection:
+        async with database.connection() as connection:
             assert await connection.run_sync(differences) == []
             assert await connection.run_sync(laws) == meant
 
@@ -64,5 +64,5 @@ async def test_migrations_of_two_processes_meet(empty_url: str) -> None:
     async with Database(empty_url) as one, Database(empty_url) as two, Database(empty_url) as three:
         await asyncio.gather(migrate(one), migrate(two), migrate(three))
         await migrate(one)
-        async with two.engine.connect() as connection:
+        async with two.connection() as connection:
             assert await connection.run_sync(differences) == []

@@ -27,8 +27,8 @@ async def keys(database: Database) -> list[str]:
 async def test_outage_of_the_server_breaks_more_than_itself(ending: str) -> None:
     """While the server is away each call says so, in the middle of a transaction too; afterwards all goes on."""
     async with PostgresServer() as server, Database(server.url("postgres")) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(schema.metadata.create_all)
+        async with database.transaction() as session:
+            await session.connection.run_sync(schema.metadata.create_all)
         await wake(database, "escrow:a")
 
         async def interrupted() -> None:

@@ -1,12 +1,15 @@
 import asyncio
 import random
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from escrowd.store import schema
 from escrowd.store.database import Database, is_in_transaction
 from escrowd.store.errors import StoreError
+from escrowd.store.session import driver_of
 from escrowd.store.store import SqlStore
 from escrowd.store.work import WorkTable
 
@@ -87,6 +90,53 @@ async def test_call_inside_a_transaction_goes_unnoticed(database: Database) -> N
         await fail()
     seen.append(is_in_transaction())
     assert seen == [False, True, True, False]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("trouble", ["refused", "cut off"])
+async def test_failure_that_was_passed_over_is_stored(database: Database, trouble: str) -> None:
+    """Where a statement has failed and somebody goes on, PostgreSQL stores nothing, and the transaction says so."""
+
+    async def go_on() -> None:
+        async with database.transaction() as session:
+            await WorkTable(session).wake("test:lost")
+            with suppress(SQLAlchemyError, TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await session.connection.execute(
+                        text("SELECT 1/0" if trouble == "refused" else "SELECT pg_sleep(60)")
+                    )
+
+    with pytest.raises(StoreError):
+        await go_on()
+    async with database.transaction() as session:
+        await WorkTable(session).wake("test:next")
+    async with database.reading() as session:
+        assert (await session.connection.execute(select(schema.work.c.key))).scalars().all() == ["test:next"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_transaction_goes_on_in_the_next_one(database: Database) -> None:
+    """A connection that was given back within a transaction is not used for another one, and what it did is undone."""
+    async with database.connection() as connection:
+        await driver_of(connection).execute("BEGIN")
+        await driver_of(connection).execute("INSERT INTO nodes VALUES ('left', 1)")
+    async with database.transaction() as session:
+        await session.connection.execute(text("INSERT INTO nodes VALUES ('next', 1)"))
+    async with database.reading() as session:
+        assert (await session.connection.execute(select(schema.nodes.c.node))).scalars().all() == ["next"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_settings_of_the_server_choose_the_isolation(database: Database) -> None:
+    """Transactions are what the store needs, whatever the server begins where nothing is said."""
+    async with database.transaction() as session:
+        await session.connection.execute(
+            text("SELECT set_config('default_transaction_isolation', 'serializable', false)")
+        )
+    async with database.transaction() as session:
+        assert (await session.connection.execute(text("SHOW transaction_isolation"))).scalar_one() == "read committed"
+    async with database.reading() as session:
+        assert (await session.connection.execute(text("SHOW transaction_isolation"))).scalar_one() == "repeatable read"
 
 
 async def test_change_is_put_off_for_ever(database: Database) -> None:
