@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -91,14 +89,16 @@ def broken_links(entries: Iterable[LogEntry]) -> tuple[int, ...]:
 
 def _plain(value: object) -> object:
     """Turn a value of the domain into what JSON has. Numbers become strings: readers lose digits above 2**53."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping | MappingProxyType):
-        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return str(value)  # of an enumeration, what it stands for
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
-    if isinstance(value, StrEnum):
-        return str(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
     return value
