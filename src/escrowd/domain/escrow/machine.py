@@ -118,8 +118,8 @@ def step(escrow: Escrow, event: Event, who: Who, moment: Moment) -> Step:
 
 def is_allowed(escrow: Escrow, event: Event, who: Who) -> bool:
     """Return whether exactly this event could be applied now."""
-    noted = _with_facts(escrow, event)
-    return any(row.provided(noted, event, who) for row in rows_for(escrow.status, type(event), who))
+    rows = rows_for(escrow.status, type(event), who)
+    return any(row.provided(_with_facts(escrow, event), event, who) for row in rows)
 
 
 def allowed_actions(escrow: Escrow, who: Who) -> tuple[str, ...]:
