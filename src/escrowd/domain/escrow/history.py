@@ -89,12 +89,10 @@ def broken_links(entries: Iterable[LogEntry]) -> tuple[int, ...]:
 
 def _plain(value: object) -> object:
     """Turn a value of the domain into what JSON has. Numbers become strings: readers lose digits above 2**53."""
-    if isinstance(value, str):
-        return str(value)  # of an enumeration, what it stands for
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, str | int):
+        return str(value)  # of an enumeration, what it stands for
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     if is_dataclass(value) and not isinstance(value, type):
