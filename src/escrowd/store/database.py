@@ -236,9 +236,9 @@ def _is_outage(error: BaseException) -> bool:
     original = getattr(error, "orig", None) or error
     if isinstance(original, sqlite3.Error):
         return isinstance(original, sqlite3.OperationalError) and original.sqlite_errorcode != sqlite3.SQLITE_ERROR
-    state = getattr(original, "sqlstate", None)
-    if state is not None:
-        return str(state)[:2] in _OUTAGES
+    state = _state(original)
+    if state:
+        return state[:2] in _OUTAGES
     return not isinstance(error, DBAPIError) or error.connection_invalidated or isinstance(error, InterfaceError)
 
 
@@ -246,7 +246,18 @@ def _is_outage(error: BaseException) -> bool:
 _OUTAGES: Final = frozenset({"08", "40", "53", "55", "57"})
 
 
+def _state(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+#: The class of SQLSTATE for values that do not fit; PostgreSQL repeats them.
+_DATA: Final = "22"
+
+
 def _reason(error: BaseException) -> str:
     # Without the statement and its parameters: they may hold what nobody should read in a log.
     original = getattr(error, "orig", None) or error
-    return f"{type(original).__name__}: {str(original).splitlines()[0] if str(original) else ''}"
+    name, text = type(original).__name__, str(original)
+    said = (original, original.__cause__)
+    says_values = any(isinstance(each, ValueError) or _state(each)[:2] == _DATA for each in said)
+    return name if says_values or not text else f"{name}: {text.splitlines()[0]}"

@@ -7,9 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
-    CTE,
     ClauseElement,
-    Insert,
     Row,
     and_,
     bindparam,
@@ -18,11 +16,9 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
-    true,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from escrowd.domain.cause import present_cause
 from escrowd.domain.conflicts import AlreadyStored, NoSuchEscrow, VersionConflict
@@ -34,6 +30,7 @@ from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
+from escrowd.store.log_lock import lock_log, locking, note_locked
 from escrowd.store.prepared import Prepared, filled, insert_into
 from escrowd.store.session import Session
 from escrowd.store.webhooks import ENDPOINTS, Outbox
@@ -54,9 +51,12 @@ class EscrowTable:
 
         """
         steps = (first, *further)
-        entries = _following(None, steps)
-        endpoints = await self._store_first(steps[-1].after, [_log_columns(each) for each in entries])
-        await self._note(steps, entries, endpoints)
+        made = steps[-1].after
+        added = await self._session.run(_ADD, id=made.id, **_columns(made))
+        if not added.rows:
+            raise AlreadyStored(f"there is an escrow {made.id}")
+        note_locked(self._session)
+        await self._note(steps)
 
     async def load(self, escrow: EscrowId, *, for_update: bool = False) -> Escrow:
         """Return an escrow; ``for_update`` keeps all others from changing it until the transaction ends.
@@ -81,13 +81,7 @@ class EscrowTable:
         saved = await self._session.run(_SAVE, escrow=step.after.id, before=version, **_columns(step.after))
         if saved.changed != 1:
             raise VersionConflict(f"{step.after.id} is no longer at version {version}")
-        if self._session.dialect == "postgresql":
-            # Cursors are given in the order of commits: a reader who has seen one never misses an earlier one that
-            # was committed later. Held until the end of the transaction.
-            await self._session.once(_LOCK_LOG)
-        entries = _following(await self._last(step.after.id) if step.before else None, (step,))
-        endpoints = await self._store_entries([_log_columns(each) for each in entries])
-        await self._note((step,), entries, endpoints)
+        await self._note((step,))
 
     async def pending_effects(self, escrow: EscrowId) -> tuple[PendingEffect, ...]:
         """Return the effects that are not done yet, oldest first."""
@@ -175,10 +169,9 @@ class EscrowTable:
 
     # --- what belongs to a step --------------------------------------------------------------------------------------
 
-    async def _note(self, steps: Sequence[Step], entries: Sequence[LogEntry], endpoints: Sequence[Any]) -> None:
-        """Store what has to be done for steps, and see to it that it is done."""
-        await Outbox(self._session).put([(each.id, each.type) for each in entries], endpoints)
+    async def _note(self, steps: Sequence[Step]) -> None:
         escrow, cause = steps[0].after.id, present_cause()
+        await self._append(escrow, steps, cause)
         rows = [
             {"escrow": escrow, "version": each.after.version, "cause": cause, "index": index, "effect": str(effect)}
             for each in steps
@@ -188,24 +181,18 @@ class EscrowTable:
             await self._session.run_later(_ADD_EFFECT, **row)
         await WorkTable(self._session).wake(escrow_key(escrow))
 
-    async def _store_first(self, made: Escrow, entries: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
-        """Store a new escrow with its log, and return the endpoints that may have to be told. Raises AlreadyStored."""
-        escrow = {"id": made.id, **_columns(made)}
-        if self._session.dialect == "postgresql":
-            found = (await self._session.run(_ADD_ALL_AND_ASK, **escrow, **_lists(entries))).rows
-            self._session.has_done(_LOCK_LOG)
-        else:
-            found = (await self._session.run(_ADD, **escrow)).rows
-        if not found:
-            raise AlreadyStored(f"there is an escrow {made.id}")
-        if self._session.dialect == "sqlite":
-            return await self._store_entries(entries)
-        return [each for each in found if each[0] is not None]
+    async def _append(self, escrow: EscrowId, steps: Sequence[Step], cause: str) -> None:
+        await lock_log(self._session)
+        last = await self._last(escrow) if steps[0].before else None
+        entries = _following(last, steps, cause)
+        endpoints = await self._store_entries([_log_columns(each) for each in entries])
+        await Outbox(self._session).put([(each.id, each.type) for each in entries], endpoints)
 
     async def _store_entries(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Any]]:
         """Store entries of the log, in order, and return the endpoints that may have to be told of them."""
         if self._session.dialect == "postgresql":
-            return (await self._session.run(_ADD_ENTRIES_AND_ASK, **_lists(rows))).rows
+            columns = {f"{name}s": [row[name] for row in rows] for name in rows[0]}
+            return (await self._session.run(_ADD_ENTRIES_AND_ASK, **columns)).rows
         await self._session.run_for_all(_ADD_ENTRY, rows)
         return (await self._session.run(_ASK)).rows
 
@@ -216,20 +203,19 @@ class EscrowTable:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-#: A number of our own for the advisory lock of the log.
-_LOG_LOCK: Final = 0x657363726F77
-
-
 _escrows, _log = schema.escrows, schema.log
-_LOCK_LOG: Final = Prepared(lambda _: select(func.pg_advisory_xact_lock(literal_column(str(_LOG_LOCK)))))
 
 
-def _adding(dialect: str) -> "sqlite.Insert | postgresql.Insert":
-    return insert_into(dialect, _escrows).values(filled(_escrows)).on_conflict_do_nothing(index_elements=["id"])
+def _add(dialect: str) -> ClauseElement:
+    """Store a new escrow; it answers with one row where there was none of its id. PostgreSQL locks the log, too."""
+    adds = insert_into(dialect, _escrows).values(filled(_escrows)).on_conflict_do_nothing(index_elements=["id"])
+    if dialect == "sqlite":
+        return adds.returning(_escrows.c.id)
+    added = adds.returning(_escrows.c.id).cte("added")
+    return select(added.c.id, locking())
 
 
-#: Answers with one row where there was none of its id.
-_ADD: Final = Prepared(lambda dialect: _adding(dialect).returning(_escrows.c.id))
+_ADD: Final = Prepared(_add)
 _LOAD: Final = Prepared(lambda _: select(_escrows.c.body).where(_escrows.c.id == bindparam("escrow")))
 #: The weakest lock that keeps others from changing it. A stronger one would make everybody wait who writes a row that
 #: belongs to the escrow, such as the deliveries of an endpoint, and those may hold what we want next.
@@ -257,35 +243,17 @@ _ADD_ENTRY: Final = Prepared(
 _ASK: Final = Prepared(lambda _: ENDPOINTS)
 
 
-def _adding_entries(*after: CTE) -> Insert:
-    """Add entries that come as a list for each column; cursors are given in their order, and after something else."""
+def _add_entries_and_ask(_dialect: str) -> ClauseElement:
+    """Do both with one question. The entries come as a list for each column; cursors are given in their order."""
     columns = [each for each in _log.c if each.key != "cursor"]
     given = func.unnest(*(bindparam(f"{each.key}s", type_=ARRAY(each.type)) for each in columns))
     rows = given.table_valued(*(each.key for each in columns), with_ordinality="place").render_derived()
-    in_order = select(*(rows.c[each.key] for each in columns)).select_from(*after, rows).order_by(rows.c.place)
-    return insert(_log).from_select([each.key for each in columns], in_order)
-
-
-def _add_entries_and_ask(_dialect: str) -> ClauseElement:
-    """Do both with one question."""
-    return ENDPOINTS.add_cte(_adding_entries().returning(_log.c.cursor).cte("noted"))
-
-
-def _add_all_and_ask(dialect: str) -> ClauseElement:
-    """Do everything for a new escrow with one question. Where there is one of its id it does nothing, without a row.
-
-    Locks are taken in their order: the log's comes with the row of the escrow, and all the rest needs that row.
-    Where there are no endpoints there is one row that names none.
-    """
-    added = _adding(dialect).returning(_escrows.c.id).cte("added")
-    locked = select(added.c.id, func.pg_advisory_xact_lock(literal_column(str(_LOG_LOCK)))).cte("locked")
-    noted = _adding_entries(locked).returning(_log.c.cursor).cte("noted")
-    endpoints = ENDPOINTS.cte("endpoints")
-    return select(endpoints).select_from(locked.outerjoin(endpoints, true())).add_cte(noted)
+    in_order = select(*(rows.c[each.key] for each in columns)).order_by(rows.c.place)
+    adds = insert(_log).from_select([each.key for each in columns], in_order)
+    return ENDPOINTS.add_cte(adds.returning(_log.c.cursor).cte("added"))
 
 
 _ADD_ENTRIES_AND_ASK: Final = Prepared(_add_entries_and_ask)
-_ADD_ALL_AND_ASK: Final = Prepared(_add_all_and_ask)
 _LAST: Final = Prepared(
     lambda _: (
         select(_log)
@@ -308,9 +276,8 @@ def _columns(escrow: Escrow) -> dict[str, Any]:
     }
 
 
-def _following(last: LogEntry | None, steps: Sequence[Step]) -> list[LogEntry]:
+def _following(last: LogEntry | None, steps: Sequence[Step], cause: str) -> list[LogEntry]:
     """Write down what steps of one escrow say, each entry chained to the one before it."""
-    cause = present_cause()
     sequence, previous = (last.sequence, last.hash) if last else (0, NO_HASH)
     entries: list[LogEntry] = []
     for step, kind in ((each, kind) for each in steps for kind in types_of(each)):
@@ -335,10 +302,6 @@ def _following(last: LogEntry | None, steps: Sequence[Step]) -> list[LogEntry]:
 
 def _log_columns(entry: LogEntry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in entry.__slots__ if name != "cursor"}
-
-
-def _lists(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {f"{name}s": [row[name] for row in rows] for name in rows[0]}
 
 
 def _entries(rows: Sequence[Row[Any]]) -> tuple[LogEntry, ...]:

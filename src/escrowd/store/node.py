@@ -127,15 +127,17 @@ class Node:
         async with self._database.connection() as connection:
             driver = driver_of(connection)
             assert isinstance(driver, asyncpg.Connection)  # noqa: S101 - the only driver that a Database takes
-            await self._take_name(driver)
-            driver.add_termination_listener(lambda _: lost.set())
-            await driver.add_listener(CHANNEL, lambda *heard: self._database.tell_woken(str(heard[-1])))
-            checks = asyncio.create_task(_check(driver, lost), name="node check")
             try:
-                yield lost
+                await self._take_name(driver)
+                driver.add_termination_listener(lambda _: lost.set())
+                await driver.add_listener(CHANNEL, lambda *heard: self._database.tell_woken(str(heard[-1])))
+                checks = asyncio.create_task(_check(driver, lost), name="node check")
+                try:
+                    yield lost
+                finally:
+                    checks.cancel()
+                    await asyncio.gather(checks, return_exceptions=True)
             finally:
-                checks.cancel()
-                await asyncio.gather(checks, return_exceptions=True)
                 # Not given back to the pool: lock and listener are the connection's.
                 await connection.invalidate()
 

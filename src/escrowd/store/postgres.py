@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped] # its types are in another package
+import structlog
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
@@ -16,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from escrowd.store.errors import StoreError
 from escrowd.store.session import driver_of
+
+log = structlog.get_logger()
 
 
 def postgresql_engine(url: URL, *, read_only: bool) -> AsyncEngine:
@@ -83,5 +86,6 @@ def _refuse_unfit(connection: Any, _record: object, _proxy: object) -> None:
     if driver.is_closed():
         raise InvalidatePoolError("the server has closed the connection")
     if driver.is_in_transaction():
-        # Never so far as anybody knows; what follows would be stored with something else, or not at all.
+        # What follows would be stored with something else, or not at all.
+        log.error("store.left_in_transaction")
         raise DisconnectionError("the connection was given back within a transaction")

@@ -1,11 +1,12 @@
 """One transaction, as the repositories use it: statements that were written before, and what is left for its end."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from escrowd.store.prepared import Outcome, Prepared, Written, insert_into
 from escrowd.store.sqlite import InPlace
+
+ResultT = TypeVar("ResultT")
 
 #: Milliseconds since 1970, on the clock of the database, when it is asked: ``now()`` of PostgreSQL is the time at which
 #: the transaction began, perhaps before it waited for a lock.
@@ -106,7 +109,7 @@ class Session:
             # So many take SQLite a while, and it is done in its thread.
             await self.connection.exec_driver_sql(written.text, [written.values(row) for row in rows])
         else:
-            await self._driver.executemany(written.text, [written.values(row) for row in rows])
+            await self._unless_cut_off(self._driver.executemany(written.text, [written.values(row) for row in rows]))
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows ON CONFLICT, which both databases have and standard SQL has not."""
@@ -121,7 +124,16 @@ class Session:
     async def _ask(self, written: Written, ordered: tuple[Any, ...]) -> Outcome:
         if isinstance(self._driver, InPlace):
             return self._driver.run(written.text, ordered)
-        return await _carry_out_on_postgres(self._driver, written, ordered)
+        return await self._unless_cut_off(_carry_out_on_postgres(self._driver, written, ordered))
+
+    async def _unless_cut_off(self, answer: Awaitable[ResultT]) -> ResultT:
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # It may be done or not, and the transaction goes on in either case: whoever passes over a time-out would
+            # store the rest without it.
+            await self.connection.invalidate()
+            raise
 
 
 def driver_of(connection: AsyncConnection) -> Any:

@@ -10,7 +10,7 @@ import random
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -138,7 +138,9 @@ class _SqliteConnection(sqlite3.Connection):
 
     @override
     def close(self) -> None:
-        self.rollback()
+        # Of one that is closed already there is nothing to roll back.
+        with suppress(sqlite3.ProgrammingError):
+            self.rollback()
         super().close()
 
 

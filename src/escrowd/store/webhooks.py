@@ -17,6 +17,7 @@ from escrowd.domain.escrow.history import LogEntry
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.webhooks import EVENT_TYPES, Backlog, Delivery, DeliveryStatus, Webhook, WebhookStatus
 from escrowd.store import schema
+from escrowd.store.log_lock import lock_log
 from escrowd.store.schema_webhooks import deliveries, webhooks
 from escrowd.store.session import Session
 from escrowd.store.work import WorkTable
@@ -75,7 +76,7 @@ class WebhookTable:
     # --- endpoints ---------------------------------------------------------------------------------------------------
 
     async def add(self, webhook: Webhook, most: int) -> None:
-        """Store a new endpoint.
+        """Store a new endpoint. It is told of every event that gets its cursor from then on.
 
         Raises:
             TooManyWebhooks: there are ``most`` already.
@@ -87,6 +88,8 @@ class WebhookTable:
         count = (await self._session.connection.execute(select(func.count()).select_from(webhooks))).scalar_one()
         if count >= most:
             raise TooManyWebhooks(f"there are {count} webhooks, and no more than {most} are kept: remove one first")
+        # Events under way asked whom to tell before this endpoint was there: they come first, and wholly.
+        await lock_log(self._session)
         await self._session.connection.execute(insert(webhooks).values(**_webhook_columns(webhook)))
 
     async def find(self, webhook: str, *, for_update: bool = False) -> Webhook | None:

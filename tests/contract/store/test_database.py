@@ -9,6 +9,7 @@ from escrowd.domain.escrow.status import Status
 from escrowd.store.database import Database
 from escrowd.store.errors import StoreError
 from escrowd.store.migrating import migrate
+from escrowd.store.session import driver_of
 from escrowd.store.store import SqlStore
 from tests.contract.store.samples import escrow_id, life, store_steps
 
@@ -67,6 +68,22 @@ async def test_errors_of_a_database_show_what_was_asked(database: Database) -> N
             await session.connection.execute(text("INSERT INTO absent VALUES ('a secret')"))
     assert "a secret" not in str(raised.value)
     assert type(raised.value) is StoreError
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "statement", ["SELECT CAST(CAST(:value AS TEXT) AS INTEGER)", "SELECT CAST(:value AS INTEGER)"]
+)
+async def test_errors_of_postgresql_show_what_was_given(database: Database, statement: str) -> None:
+    """A value that does not fit is not repeated, whether the server refuses it or the driver already does."""
+    with pytest.raises(StoreError) as raised:
+        async with database.transaction() as session:
+            await session.connection.execute(text(statement), {"value": "a secret"})
+    assert "a secret" not in str(raised.value)
+    with pytest.raises(StoreError) as raised:
+        async with database.transaction() as session:
+            await driver_of(session.connection).fetch("SELECT CAST($1 AS INTEGER)", "a secret")
+    assert "a secret" not in str(raised.value)
 
 
 async def test_view_mixes_two_moments(database: Database) -> None:

@@ -66,6 +66,19 @@ async def test_second_escrow_of_an_id_is_stored(store: SqlStore) -> None:
             await tx.escrows.load(escrow_id(3))
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_log_is_unlocked_after_a_refusal(store: SqlStore, database: Database) -> None:
+    """Whoever goes on after a refused escrow holds the lock of the log when it gives out a cursor."""
+    await store_steps(store, [first_step(1), first_step(2)])
+    async with database.transaction() as session:
+        escrows = EscrowTable(session)
+        with pytest.raises(AlreadyStored):
+            await escrows.add(first_step(1))
+        await escrows.save(keys_ready(first_step(2).after))
+        mine = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        assert (await session.connection.execute(mine)).scalar_one() == 1
+
+
 async def test_half_a_transaction_is_kept(store: SqlStore) -> None:
     """Where the block of a transaction raises, nothing of it is kept: no escrow, no history, no work."""
 

@@ -3,15 +3,36 @@ import random
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, literal_column, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from escrowd.store import schema
 from escrowd.store.database import Database, is_in_transaction
-from escrowd.store.errors import StoreError
+from escrowd.store.errors import DatabaseUnavailable, StoreError
+from escrowd.store.prepared import Prepared
 from escrowd.store.session import driver_of
 from escrowd.store.store import SqlStore
 from escrowd.store.work import WorkTable
+
+
+async def sign_in(database: Database, node: str) -> None:
+    async with database.transaction() as session:
+        await session.connection.execute(insert(schema.nodes).values(node=node, alive_until=1))
+
+
+async def signed_in(database: Database) -> list[str]:
+    async with database.reading() as session:
+        return list((await session.connection.execute(select(schema.nodes.c.node))).scalars())
+
+
+async def left_open(database: Database) -> int:
+    """Return how many transactions that have changed something nobody goes on with."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND backend_xid IS NOT NULL"
+    )
+    async with database.connection() as connection:
+        return int((await connection.execute(query)).scalar_one())
 
 
 async def test_cancelled_transaction_keeps_its_locks(database: Database) -> None:
@@ -41,14 +62,9 @@ async def test_cancelled_transaction_keeps_its_locks(database: Database) -> None
 
 async def test_cancelled_transaction_waits_on(database: Database, database_url: str) -> None:
     """A transaction that is cancelled while it waits for somebody else's lock ends at once, and not with that lock."""
-
-    async def sign_in(mine: Database) -> None:
-        async with mine.transaction() as session:
-            await session.connection.execute(text("INSERT INTO nodes VALUES ('n', 1)"))
-
     async with Database(database_url) as other, database.transaction() as theirs:
-        await theirs.connection.execute(text("INSERT INTO nodes VALUES ('n', 1)"))
-        waiting = asyncio.create_task(sign_in(other))
+        await theirs.connection.execute(insert(schema.nodes).values(node="one", alive_until=1))
+        waiting = asyncio.create_task(sign_in(other, "one"))
         await asyncio.sleep(0.5)
         assert not waiting.done()
         waiting.cancel()
@@ -93,25 +109,65 @@ async def test_call_inside_a_transaction_goes_unnoticed(database: Database) -> N
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("trouble", ["refused", "cut off"])
-async def test_failure_that_was_passed_over_is_stored(database: Database, trouble: str) -> None:
+async def test_failure_that_was_passed_over_is_stored(database: Database) -> None:
     """Where a statement has failed and somebody goes on, PostgreSQL stores nothing, and the transaction says so."""
 
     async def go_on() -> None:
         async with database.transaction() as session:
-            await WorkTable(session).wake("test:lost")
-            with suppress(SQLAlchemyError, TimeoutError):
-                async with asyncio.timeout(0.2):
-                    await session.connection.execute(
-                        text("SELECT 1/0" if trouble == "refused" else "SELECT pg_sleep(60)")
-                    )
+            await session.connection.execute(text("INSERT INTO nodes VALUES ('lost', 1)"))
+            with suppress(SQLAlchemyError):
+                await session.connection.execute(text("SELECT 1/0"))
 
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="not stored"):
         await go_on()
-    async with database.transaction() as session:
-        await WorkTable(session).wake("test:next")
-    async with database.reading() as session:
-        assert (await session.connection.execute(select(schema.work.c.key))).scalars().all() == ["test:next"]
+    await sign_in(database, "next")
+    assert await signed_in(database) == ["next"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_time_out_that_was_passed_over_is_stored(database: Database) -> None:
+    """Where a statement is cut off and somebody goes on, nothing is stored, whether or not it was done by then."""
+
+    async def go_on(number: int) -> bool:
+        """Return whether it was cut off."""
+        # Written anew each time: the driver can be cut off before the server knows the statement, and after.
+        late = Prepared(lambda _: insert(schema.nodes).values(node=literal_column(f"'late {number}'"), alive_until=1))
+        is_cut_off = False
+        async with database.transaction() as session:
+            await session.connection.execute(insert(schema.nodes).values(node=f"early {number}", alive_until=1))
+            try:
+                async with asyncio.timeout(random.random() * 0.002):
+                    await session.run(late)
+            except TimeoutError:
+                is_cut_off = True
+        return is_cut_off
+
+    outcomes = [await asyncio.gather(go_on(number), return_exceptions=True) for number in range(120)]
+    whole = {number for number, (outcome,) in enumerate(outcomes) if outcome is False}
+    assert any(isinstance(outcome, DatabaseUnavailable) for (outcome,) in outcomes)
+    assert not any(outcome is True for (outcome,) in outcomes)
+    assert set(await signed_in(database)) == {f"{name} {number}" for number in whole for name in ("early", "late")}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_cancelled_transaction_stays_open(database: Database, database_url: str) -> None:
+    """What was cancelled between two statements leaves no transaction open on the server, with its locks."""
+    inside = asyncio.Event()
+
+    async def wait_inside() -> None:
+        async with database.transaction() as session:
+            await session.connection.execute(text("INSERT INTO nodes VALUES ('lost', 1)"))
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait_inside())
+    await inside.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    # Asked by others: whoever takes the next connection of this pool would end what is left on it.
+    async with asyncio.timeout(10), Database(database_url) as other:
+        while await left_open(other):
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -120,10 +176,8 @@ async def test_transaction_goes_on_in_the_next_one(database: Database) -> None:
     async with database.connection() as connection:
         await driver_of(connection).execute("BEGIN")
         await driver_of(connection).execute("INSERT INTO nodes VALUES ('left', 1)")
-    async with database.transaction() as session:
-        await session.connection.execute(text("INSERT INTO nodes VALUES ('next', 1)"))
-    async with database.reading() as session:
-        assert (await session.connection.execute(select(schema.nodes.c.node))).scalars().all() == ["next"]
+    await sign_in(database, "next")
+    assert await signed_in(database) == ["next"]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

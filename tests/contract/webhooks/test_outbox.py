@@ -103,6 +103,32 @@ async def test_event_of_a_step_under_way_is_lost(house: House) -> None:
     assert await rows(house) == (1, {f"webhook:{id_}:{escrow_id(1)}"})
 
 
+async def test_new_endpoint_misses_an_event_that_comes_after_it(house: House) -> None:
+    """An endpoint that is made comes wholly after steps under way, and is told of all that come after it."""
+    under_way, may_end = asyncio.Event(), asyncio.Event()
+
+    async def tell() -> None:
+        async with house.store.transaction() as tx:
+            await tx.escrows.add(beginning(1)[0])
+            under_way.set()
+            await may_end.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(tell())
+        await under_way.wait()
+        adding = tasks.create_task(house.add())
+        await asyncio.sleep(0.3)
+        assert not adding.done()
+        may_end.set()
+    async with asyncio.TaskGroup() as tasks, house.store.transaction() as tx:
+        second = await house.endpoints.create(tx, house.receiver.url(), [])
+        telling = tasks.create_task(house.tell(beginning(2)[0]))
+        await asyncio.sleep(0.3)
+        assert not telling.done()
+    for webhook in (adding.result().webhook.id, second.webhook.id):
+        assert [each.escrow for each in await house.deliveries(webhook)] == [escrow_id(2)]
+
+
 async def test_removal_breaks_a_step_under_way(house: House) -> None:
     """An endpoint that is removed while steps tell it something goes with all that is for it; the steps are stored."""
     id_ = (await house.add()).webhook.id
