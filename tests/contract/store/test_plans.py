@@ -2,7 +2,6 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,13 +20,9 @@ NOT_FOR = {
     "escrowd.store.work._NOTIFY": "sqlite",
     "escrowd.store.work._TOUCH_AND_NOTIFY": "sqlite",
 }
-#: What is planned, and does not come to pass.
-PLANNED_ONLY = {
-    # SQLite looks for rows that point at a new one only while a deferred constraint is broken, and there is none.
-    ("sqlite", "escrowd.store.escrows._ADD"): frozenset({"deliveries"}),
-    # PostgreSQL begins with the attempts while it takes them for few, which it does without statistics.
-    ("postgresql", "escrowd.store.overview._QUESTION"): frozenset({"attempts"}),
-}
+#: What is planned, and does not come to pass: SQLite looks for rows that point at a new one only while a deferred
+#: constraint is broken, and there is none.
+PLANNED_ONLY = {("sqlite", "escrowd.store.escrows._ADD"): frozenset({"deliveries"})}
 
 
 def prepared() -> Iterator[tuple[str, Prepared]]:
@@ -72,23 +67,13 @@ async def read_whole_by_sqlite(connection: AsyncConnection, written: Written) ->
 
 
 async def read_whole_by_postgresql(connection: AsyncConnection, written: Written) -> set[str]:
-    """Return the tables that are read from end to end, in whatever order, where there is no other way."""
+    """Return the tables that are read from end to end because there is no index for it.
+
+    What PostgreSQL would rather do depends on its statistics, and there are none of tables that are empty.
+    """
     values = f"({', '.join('NULL' for _ in written.names)})" if written.names else ""
-    for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "material"):
-        await connection.exec_driver_sql(f"SET enable_{way} = off")
-    await connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+    for statement in ("SET enable_seqscan = off", "SET plan_cache_mode = force_generic_plan"):
+        await connection.exec_driver_sql(statement)
     await connection.exec_driver_sql(f"PREPARE asked AS {written.text}")
-    explained = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) EXECUTE asked{values}")
-    return {
-        str(node.get("Relation Name", node.get("Index Name")))
-        for node in nodes_of(explained.scalar_one()[0]["Plan"])
-        if node["Node Type"].endswith("Scan") and ("Relation Name" in node or "Index Name" in node)
-        # A scan of an index without a condition reads all of it.
-        if "Index Cond" not in node and "Recheck Cond" not in node
-    }
-
-
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for each in plan.get("Plans", ()):
-        yield from nodes_of(each)
+    plan = (await connection.exec_driver_sql(f"EXPLAIN EXECUTE asked{values}")).scalars()
+    return {found[1] for line in plan if (found := re.search(r"Seq Scan on (\w+)", line))}
