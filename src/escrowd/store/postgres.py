@@ -16,7 +16,7 @@ from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from escrowd.store.errors import StoreError
-from escrowd.store.session import driver_of
+from escrowd.store.session import driver_of, give_up
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ async def begun_on_postgresql(engine: AsyncEngine, *, reads: bool) -> AsyncItera
             await _roll_back(connection, driver)
             raise
         except BaseException:
-            await connection.invalidate()
+            await give_up(connection)
             raise
 
 
@@ -72,7 +72,7 @@ async def _roll_back(connection: AsyncConnection, driver: asyncpg.Connection) ->
         if driver.is_in_transaction():
             await driver.execute(_ROLLBACK)
     except BaseException as error:
-        await connection.invalidate()
+        await give_up(connection)
         if not isinstance(error, Exception):
             raise
 

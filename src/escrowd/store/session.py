@@ -132,7 +132,7 @@ class Session:
         except asyncio.CancelledError:
             # It may be done or not, and the transaction goes on in either case: whoever passes over a time-out would
             # store the rest without it.
-            await self.connection.invalidate()
+            await give_up(self.connection)
             raise
 
 
@@ -141,6 +141,16 @@ def driver_of(connection: AsyncConnection) -> Any:
     if connection.sync_connection is None:
         raise RuntimeError("the connection is not open")
     return connection.sync_connection.connection.driver_connection
+
+
+async def give_up(connection: AsyncConnection) -> None:
+    """Close a connection for good, and with it its transaction.
+
+    One that is only invalid connects once more for its next statement, which would be stored by itself.
+    """
+    if not connection.closed:
+        await connection.invalidate()
+        await connection.close()
 
 
 #: What is done to work rows at the end of a transaction, given their keys in order.

@@ -150,6 +150,23 @@ async def test_time_out_that_was_passed_over_is_stored(database: Database) -> No
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_statement_after_a_cut_is_stored_alone(database: Database) -> None:
+    """Whoever goes on after a statement that was cut off stores nothing, also not outside of the transaction."""
+
+    async def go_on() -> None:
+        # SQLAlchemy has heard of no transaction by then, and would connect once more.
+        async with database.transaction() as session:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await session.run(Prepared(lambda _: select(func.pg_sleep(literal_column("60")))))
+            await session.connection.execute(insert(schema.nodes).values(node="alone", alive_until=1))
+
+    with pytest.raises((StoreError, SQLAlchemyError)):
+        await go_on()
+    assert await signed_in(database) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_cancelled_transaction_stays_open(database: Database, database_url: str) -> None:
     """What was cancelled between two statements leaves no transaction open on the server, with its locks."""
     inside = asyncio.Event()
