@@ -167,7 +167,7 @@ def make_place(directory: Path, daemon_port: int, **settings: object) -> Place:
         "network": "stagenet",
         "data_directory": str(place.data),
         "daemon__port": daemon_port,
-        "monero__wallet_rpc": str(place.program),
+        "monero__directory": str(directory),
         "vault__key_file": str(place.key),
         "api__port": port,
     }

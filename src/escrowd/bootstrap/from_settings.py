@@ -1,6 +1,5 @@
 """From the settings to the parts."""
 
-import shutil
 from pathlib import Path
 
 from escrowd.api.parts import ApiSettings
@@ -8,6 +7,7 @@ from escrowd.bootstrap.api import ApiLimits
 from escrowd.bootstrap.service import ServiceHouse
 from escrowd.domain.escrow.terms import DeadlineTerms
 from escrowd.domain.retention import Retention
+from escrowd.monero.programs import MoneroProgram, ProgramMissing, find_program
 from escrowd.service.webhooks.settings import WebhookSettings
 from escrowd.service.worker import WorkerSettings
 from escrowd.settings.errors import InvalidSettings
@@ -31,7 +31,7 @@ def house_of(settings: Settings) -> ServiceHouse:
     return ServiceHouse(
         network=model.network,
         program=WalletProgram(
-            _program(model.monero.wallet_rpc), model.daemon.host, settings.daemon_port, settings.wallet_directory
+            _wallet_rpc(settings), model.network, model.daemon.host, settings.daemon_port, settings.wallet_directory
         ),
         run_directory=settings.run_directory,
         database_url=settings.database_url,
@@ -82,8 +82,8 @@ def api_limits_of(settings: Settings) -> ApiLimits:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _program(name: str) -> Path:
-    found = shutil.which(name)
-    if found is None:
-        raise InvalidSettings(f"monero.wallet_rpc: {name} is not there or cannot be run; give the path of the program")
-    return Path(found).absolute()
+def _wallet_rpc(settings: Settings) -> Path:
+    try:
+        return find_program(MoneroProgram.WALLET_RPC, settings.programs_directory)
+    except ProgramMissing as error:
+        raise InvalidSettings(f"monero.directory: {error}") from error

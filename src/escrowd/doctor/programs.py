@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -13,13 +12,14 @@ from escrowd.doctor.check import Check, Need, Surroundings, others_may
 from escrowd.doctor.findings import Finding, Kind, warning
 from escrowd.domain.networks import Network
 from escrowd.monero.errors import UnknownVersion
+from escrowd.monero.programs import MoneroProgram, release_of
 from escrowd.monero.versions import SINCE, Capability, Release, capabilities
 from escrowd.store import schema
 
 MISSING: Final = Kind(
     "wallet_program.missing",
     "there is no {program}",
-    "install Monero (on Debian, 'apt install monero'), or name the program as monero.wallet_rpc",
+    "run 'make setup' (or scripts/install-monero), or name the directory of your own programs as monero.directory",
 )
 NOT_EXECUTABLE: Final = Kind(
     "wallet_program.not_executable",
@@ -29,7 +29,7 @@ NOT_EXECUTABLE: Final = Kind(
 NOT_MONERO: Final = Kind(
     "wallet_program.not_monero",
     "{path} does not say which version of Monero it is: {why}",
-    "name monero-wallet-rpc of Monero 0.18 as monero.wallet_rpc, built for this machine",
+    "name a directory with monero-wallet-rpc of Monero 0.18, built for this machine, as monero.directory",
 )
 OTHER_VERSION: Final = warning(
     "wallet_program.other_version",
@@ -70,16 +70,14 @@ RISKS: Final = {
 
 
 async def _there(around: Surroundings) -> Iterable[Finding]:
-    program = around.settings.model.monero.wallet_rpc
-    if shutil.which(program) is not None:
-        return ()
-    there = shutil.which(program, os.F_OK)
-    return (NOT_EXECUTABLE.found(path=there) if there else MISSING.found(program=program),)
+    program = _program(around)
+    if not program.is_file():
+        return (MISSING.found(program=program),)
+    return () if os.access(program, os.X_OK) else (NOT_EXECUTABLE.found(path=program),)
 
 
 def _program(around: Surroundings) -> Path:
-    program = around.settings.model.monero.wallet_rpc
-    return Path(shutil.which(program) or program).absolute()
+    return around.settings.programs_directory.absolute() / MoneroProgram.WALLET_RPC
 
 
 async def _tells_version(around: Surroundings) -> Iterable[Finding]:
@@ -92,22 +90,7 @@ async def _tells_version(around: Surroundings) -> Iterable[Finding]:
 
 
 async def _release(path: Path) -> Release:
-    process = await asyncio.create_subprocess_exec(
-        path,
-        "--version",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        # Nothing of ours: a program that is not the one that was meant must not get the vault key.
-        env={name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
-    )
-    try:
-        output, _ = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    return Release.parse(output.decode("utf-8", "replace"))
+    return await asyncio.to_thread(release_of, path)
 
 
 async def _same_version(around: Surroundings) -> Iterable[Finding]:

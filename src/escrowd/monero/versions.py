@@ -1,8 +1,8 @@
 """What a version of Monero can do, and what is known to be wrong with it: one table.
 
 The releases and their RPC versions were read from the tags of monero-project/monero, v0.18.0.0 to v0.18.5.1
-(``WALLET_RPC_VERSION_MINOR`` in ``wallet_rpc_server_commands_defs.h``). Several releases share one RPC version, so who
-knows only that takes the oldest of them: a capability is never assumed wrongly.
+(``WALLET_RPC_VERSION_MINOR`` in ``wallet_rpc_server_commands_defs.h``); that of 0.18.5.3 was measured. Several releases
+share one RPC version, so a caller that knows only that takes the oldest of them: a capability is never assumed wrongly.
 """
 
 import re
@@ -64,39 +64,32 @@ class Capability(StrEnum):
 
     #: The wallet process takes ``--allow-mismatched-daemon-version``; an older one does not start with it.
     MISMATCHED_DAEMON_FLAG = "mismatched_daemon_flag"
-    #: ``restore_deterministic_wallet`` restores a multisig seed (pull request 8942).
-    RESTORE_MULTISIG_SEED = "restore_multisig_seed"
-    #: ``/get_blocks.bin`` of the daemon also tells what changed in the pool since a time (``pool_info_since``).
-    POOL_INFO_SINCE = "pool_info_since"
     #: ``transfer`` takes the network fee out of chosen outputs (``subtract_fee_from_outputs``).
     SUBTRACT_FEE = "subtract_fee"
     #: Multisig data is no longer taken for fresh after a refresh that failed (pull request 9911).
     STALE_DATA_FIXED = "stale_data_fixed"
     #: ``set_subaddress_lookahead``: how many unused subaddresses a wallet looks out for.
     SUBADDRESS_LOOKAHEAD = "subaddress_lookahead"
-    #: ``/get_blocks.bin`` of the daemon sends at most ``max_block_count`` blocks.
-    BLOCK_LIMIT = "block_limit"
-    #: ``describe_transfer`` also lists the outputs that are spent (pull request 10380).
+    #: ``describe_transfer`` lists the outputs that are spent (pull request 10380). 0.18.5.0 already does, but names a
+    #: wrong member of the ring (mended by pull request 10592).
     DESCRIBE_SOURCES = "describe_sources"
-    #: ``import_multisig_info`` can leave out its refresh (``refresh_after_import``, pull request 10402).
-    REFRESH_AFTER_IMPORT = "refresh_after_import"
     #: The erasure of used nonces is on disk before ``sign_multisig`` answers (pull request 10754).
     NONCE_ERASED_BEFORE_RETURN = "nonce_erased_before_return"
+    #: A wallet reads on after an output whose amount it cannot read. An older one stops at its block permanently, so
+    #: anybody can lock up an escrow for the price of a fee. Measured; 0.18.5.1 was not tried and counts as unable.
+    PASSES_UNREADABLE_OUTPUTS = "passes_unreadable_outputs"
 
 
 #: The first release that has each capability.
 SINCE: Final[Mapping[Capability, Release]] = MappingProxyType(
     {
         Capability.MISMATCHED_DAEMON_FLAG: Release(0, 18, 1, 1),
-        Capability.RESTORE_MULTISIG_SEED: Release(0, 18, 3, 0),
-        Capability.POOL_INFO_SINCE: Release(0, 18, 3, 0),
         Capability.SUBTRACT_FEE: Release(0, 18, 3, 2),
         Capability.STALE_DATA_FIXED: Release(0, 18, 4, 1),
         Capability.SUBADDRESS_LOOKAHEAD: Release(0, 18, 4, 1),
-        Capability.BLOCK_LIMIT: Release(0, 18, 4, 3),
-        Capability.DESCRIBE_SOURCES: Release(0, 18, 5, 0),
-        Capability.REFRESH_AFTER_IMPORT: Release(0, 18, 5, 0),
+        Capability.DESCRIBE_SOURCES: Release(0, 18, 5, 1),
         Capability.NONCE_ERASED_BEFORE_RETURN: Release(0, 18, 5, 1),
+        Capability.PASSES_UNREADABLE_OUTPUTS: Release(0, 18, 5, 3),
     }
 )
 
@@ -110,6 +103,7 @@ OLDEST_RELEASE: Final[Mapping[RpcVersion, Release]] = MappingProxyType(
         RpcVersion(1, 29): Release(0, 18, 4, 1),
         RpcVersion(1, 30): Release(0, 18, 5, 0),
         RpcVersion(1, 31): Release(0, 18, 5, 1),
+        RpcVersion(1, 32): Release(0, 18, 5, 3),
     }
 )
 
@@ -154,6 +148,11 @@ _RISKS: Final = (
         Capability.NONCE_ERASED_BEFORE_RETURN,
         "a wallet process that dies between signing and saving can sign again with the same nonces, and nonces used "
         "more than once can give the private key away. Use 0.18.5.1 or newer.",
+    ),
+    (
+        Capability.PASSES_UNREADABLE_OUTPUTS,
+        "anybody can lock up an escrow for the price of a fee: its wallets stop at a transaction made for that, and "
+        "pay nothing out any more. Use 0.18.5.3 or newer.",
     ),
     (
         Capability.STALE_DATA_FIXED,

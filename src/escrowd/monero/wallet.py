@@ -50,6 +50,7 @@ from escrowd.monero.results_wallet import (
 )
 from escrowd.monero.scalars import are_scalars
 from escrowd.monero.transport import Connections, Endpoint, HttpTransport, Transport
+from escrowd.monero.versions import Capability, capabilities, oldest_release_of
 
 ResultT = TypeVar("ResultT")
 
@@ -75,6 +76,15 @@ class MoneroClient:
         """Ask for the version of the RPC interface. Needs no wallet."""
         return await self._call("get_version", {}, WalletRpcVersion)
 
+    async def capabilities(self) -> frozenset[Capability]:
+        """Return what this process can do for certain: what the oldest release with its RPC version can.
+
+        Raises:
+            UnknownVersion: the RPC version is not one of Monero 0.18.
+
+        """
+        return capabilities(oldest_release_of((await self.get_version()).rpc_version))
+
     async def set_auto_refresh(self, *, enabled: bool) -> None:
         """Let the process refresh its wallet on its own every 20 s, or not."""
         await self._call("auto_refresh", {"enable": enabled}, Nothing)
@@ -93,8 +103,7 @@ class MoneroClient:
     ) -> str:
         """Make a wallet file from a seed of words, open it, and return its address.
 
-        The chain is read from block ``restore_height`` on, at the next refresh. A multisig seed needs
-        ``Capability.RESTORE_MULTISIG_SEED``.
+        The chain is read from block ``restore_height`` on, at the next refresh.
 
         Raises:
             WalletNotOpened: there is such a file, it cannot be written, or the words are no seed.
@@ -104,9 +113,9 @@ class MoneroClient:
             "filename": filename,
             "password": password,
             "seed": seed,
+            # Without ``enable_multisig_experimental``: since 0.18.3.0 that field says that the seed is a multisig seed
+            # in hexadecimal (``on_restore_deterministic_wallet``).
             "restore_height": restore_height,
-            # A release that cannot restore a multisig seed does not know the field, and passes over it.
-            "enable_multisig_experimental": True,
         }
         return (await self._call("restore_deterministic_wallet", params, RestoredWallet)).address
 
@@ -255,16 +264,12 @@ class MoneroClient:
         """Return key images and fresh nonces for the co-signers. Transaction sets built on older ones go stale."""
         return (await self._call("export_multisig_info", {}, ExportedMultisig)).info
 
-    async def import_multisig_info(self, infos: Sequence[Secret], *, refresh_after_import: bool | None = None) -> int:
+    async def import_multisig_info(self, infos: Sequence[Secret]) -> int:
         """Take in the co-signers' exports and return of how many outputs they spoke.
 
         It refreshes, and one that fails on the way leaves a wallet that says it needs no import: check the number.
-        ``refresh_after_import`` needs ``Capability.REFRESH_AFTER_IMPORT``.
         """
-        params: dict[str, object] = {"info": infos}
-        if refresh_after_import is not None:
-            params["refresh_after_import"] = refresh_after_import
-        return (await self._call("import_multisig_info", params, ImportedMultisig)).n_outputs
+        return (await self._call("import_multisig_info", {"info": infos}, ImportedMultisig)).n_outputs
 
     async def sign_multisig(self, txset: Secret) -> SignedMultisig:
         """Sign all transactions of the set with our key.

@@ -16,6 +16,7 @@ from escrowd.bootstrap.service import RunningService, open_service
 from escrowd.bootstrap.serving import served
 from escrowd.domain.access import Scope
 from escrowd.domain.networks import Network
+from escrowd.monero.programs import MoneroProgram, find_program
 from escrowd.sandbox.routes import router
 from escrowd.service.front.callers import Callers
 from escrowd.settings.loading import Settings, load_settings
@@ -24,7 +25,6 @@ from escrowd.store.migrating import migrate
 from escrowd.store.store import SqlShelf
 from escrowd.testing.escrow_house import key_set
 from escrowd.testing.lab import RegtestLab
-from escrowd.testing.programs import find_program
 from escrowd.testing.wallet_sets import install, wallet_sets
 from escrowd.wallets.settings import AtExit
 from escrowd.wallets.vault_key import make_key_file
@@ -96,7 +96,7 @@ def _settings(directory: Path, lab: RegtestLab, port: int) -> Settings:
             data=directory / "data",
             daemon_host=lab.daemon_endpoint.host,
             daemon_port=lab.daemon_endpoint.port,
-            wallet_rpc=find_program("monero-wallet-rpc"),
+            monero=find_program(MoneroProgram.WALLET_RPC).parent,
             key=key,
             port=port,
             at_exit=AtExit.CLOSE,
@@ -115,7 +115,7 @@ data_directory = "{data}"
 host = "{daemon_host}"
 port = {daemon_port}
 [monero]
-wallet_rpc = "{wallet_rpc}"
+directory = "{monero}"
 [vault]
 key_file = "{key}"
 [api]

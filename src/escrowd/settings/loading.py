@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from escrowd.domain.networks import Network
 from escrowd.domain.secret import Secret
+from escrowd.monero.programs import DIRECTORY_VARIABLE, programs_directory
 from escrowd.settings.errors import InvalidSettings
 from escrowd.settings.model import DAEMON_PORTS, USUAL_CONFIRMATIONS, SettingsModel
 from escrowd.wallets.vault import Vault
@@ -32,8 +33,8 @@ from escrowd.wallets.vault_key import (
 PREFIX: Final = "ESCROWD_"
 #: Names the file where no flag does.
 CONFIG_VARIABLE: Final = "ESCROWD_CONFIG"
-#: Variables that are no settings: the vault key, the file, and what tests of the project itself use.
-NOT_SETTINGS: Final = (ENVIRONMENT_VARIABLE, CONFIG_VARIABLE, "ESCROWD_TEST_")
+#: Variables that are no settings: the vault key, the file, the Monero programs, and those of the project's own tests.
+NOT_SETTINGS: Final = (ENVIRONMENT_VARIABLE, CONFIG_VARIABLE, DIRECTORY_VARIABLE, "ESCROWD_TEST_")
 #: Where the settings are looked for when nothing names a file.
 USUAL_FILE: Final = Path("/etc/escrowd/escrowd.toml")
 
@@ -69,6 +70,11 @@ class Settings:
     def run_directory(self) -> Path:
         """Where it is noted which processes run."""
         return self.data_directory / "run"
+
+    @property
+    def programs_directory(self) -> Path:
+        """Where the programs of Monero are."""
+        return self.model.monero.directory or programs_directory(self._environment)
 
     @property
     def database_url(self) -> str:

@@ -45,8 +45,9 @@ class Daemon(Group):
 class Monero(Group):
     """The programs of Monero."""
 
-    #: A path, or a name to be found on the ``PATH``.
-    wallet_rpc: str = "monero-wallet-rpc"
+    #: The directory that holds ``monero-wallet-rpc``. ``None``: the one that ``ESCROWD_MONERO_DIR`` names, else the one
+    #: that ``scripts/install-monero`` makes for this user.
+    directory: Path | None = None
 
 
 class DatabaseChoice(Group):

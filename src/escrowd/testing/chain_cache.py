@@ -8,7 +8,6 @@ waits.
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import secrets
 import shutil
@@ -20,10 +19,10 @@ from pathlib import Path
 from typing import Final
 
 from escrowd.domain.errors import EscrowdError
+from escrowd.monero.programs import MoneroProgram, find_program, release_of
 from escrowd.monero.transport import Connections
 from escrowd.testing.daemon_process import RegtestDaemon
 from escrowd.testing.funder import FUNDER_ADDRESS, FUNDER_FILE, FUNDER_PASSWORD, WORTHLESS_SEED
-from escrowd.testing.programs import build_of, find_program, version_line
 from escrowd.testing.wallet_process import PATIENCE, start_wallet_process
 
 #: Tells people what takes long, in a few words.
@@ -73,10 +72,11 @@ async def prepared_chain(connections: Connections, progress: Progress | None = N
         RecipeFailed: the chain could not be prepared.
 
     """
-    version = await _version(find_program("monerod"))
-    place = cache_directory() / _short_hash(f"{version}\n{RECIPE_VERSION}")
+    release = release_of(find_program(MoneroProgram.DAEMON))
+    place = cache_directory() / f"{release}-{RECIPE_VERSION}"
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not place.exists():
-        async with _locked(place.with_suffix(".lock")):
+        async with _locked(place.with_name(f"{place.name}.lock")):
             if not place.exists():
                 await _prepare(place, connections, progress or _silent)
     return PreparedChain(place)
@@ -90,22 +90,6 @@ def cache_directory() -> Path:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-async def _version(program: Path) -> str:
-    """Return the version line of a program, asked once for each build: every start of it takes a second of CPU.
-
-    (The programs of Monero measure the speed of the processor's clock before they do anything.)
-    """
-    note = cache_directory() / f"version-{_short_hash(build_of(program))}"
-    note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not note.exists():
-        _write(note, (await version_line(program)).encode())
-    return note.read_text(encoding="utf-8")
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 async def _prepare(place: Path, connections: Connections, progress: Progress) -> None:
@@ -168,11 +152,6 @@ def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _draft_of(target) as draft:
         shutil.copyfile(source, draft)
-
-
-def _write(target: Path, content: bytes) -> None:
-    with _draft_of(target) as draft:
-        draft.write_bytes(content)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ import psutil
 from escrowd.domain.errors import EscrowdError, Fault, Retry
 from escrowd.monero.daemon import MoneroDaemon, daemon_client
 from escrowd.monero.errors import MoneroError
+from escrowd.monero.programs import MoneroProgram, find_program
 from escrowd.monero.transport import Connections, Endpoint
 from escrowd.testing import left_behind
 from escrowd.testing.ports import LOOPBACK, free_ports
-from escrowd.testing.programs import find_program
 from escrowd.wallets.running import RunningProcess
 
 #: Seconds until a fresh daemon must answer. Measured: 1 s; the rest is for a machine that is busy.
@@ -89,7 +89,7 @@ class RegtestDaemon:
             DaemonNotStarted: it ended or did not answer in time; the message holds the end of its log.
 
         """
-        program = find_program("monerod")
+        program = find_program(MoneroProgram.DAEMON)
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         has_place = self._ports is not None
         for tries_left in reversed(range(PORT_TRIES)):

@@ -22,6 +22,7 @@ from escrowd.chain.monitor import MonitorSettings
 from escrowd.domain.keying import HostedKey, KeySet, keys_purpose, view_key_purpose
 from escrowd.domain.networks import Network
 from escrowd.domain.secret import Secret
+from escrowd.monero.programs import MoneroProgram, find_program
 from escrowd.monero.transport import CallObserver
 from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.store.database import Database
@@ -29,9 +30,8 @@ from escrowd.store.migrating import migrate
 from escrowd.store.store import SqlShelf
 from escrowd.testing.ending import until_told_or_orphaned
 from escrowd.testing.lab import RegtestLab
-from escrowd.testing.programs import find_program
+from escrowd.testing.wallet_process import regtest_program
 from escrowd.testing.wallet_sets import WalletSet, install, keys_file, wallet_sets
-from escrowd.wallets.process import LOOPBACK, WalletProgram
 from escrowd.wallets.records import password_purpose
 from escrowd.wallets.running import RunningProcess
 from escrowd.wallets.settings import AtExit, SessionSettings
@@ -64,7 +64,7 @@ class EscrowHouseFile(msgspec.Struct, frozen=True):
         directory = Path(self.directory)
         return ServiceHouse(
             network=Network.REGTEST,
-            program=WalletProgram(Path(self.wallet_rpc), LOOPBACK, self.daemon_port, directory / "wallets"),
+            program=regtest_program(self.daemon_port, directory / "wallets", Path(self.wallet_rpc)),
             run_directory=directory / "run",
             database_url=self.database_url,
             vault=vault,
@@ -99,7 +99,7 @@ class EscrowHouse:
         """
         (directory / "wallets").mkdir(mode=0o700, parents=True)
         file = EscrowHouseFile(
-            wallet_rpc=str(find_program("monero-wallet-rpc")),
+            wallet_rpc=str(find_program(MoneroProgram.WALLET_RPC)),
             daemon_port=lab.daemon_endpoint.port,
             directory=str(directory),
             database_url=database_url or f"sqlite+aiosqlite:///{directory / 'escrowd.sqlite'}",

@@ -18,11 +18,11 @@ import msgspec
 from escrowd.bootstrap import RunningHouse, WalletHouse, open_wallet_house
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.secret import Secret
+from escrowd.monero.programs import MoneroProgram, find_program
 from escrowd.testing.fakes import DictRecords
 from escrowd.testing.lab import RegtestLab
-from escrowd.testing.programs import find_program
+from escrowd.testing.wallet_process import regtest_program
 from escrowd.testing.wallet_sets import WalletSet, install, wallet_sets
-from escrowd.wallets.process import LOOPBACK, WalletProgram
 from escrowd.wallets.records import WalletRecord, password_purpose
 from escrowd.wallets.running import RunningProcess
 from escrowd.wallets.settings import SessionSettings
@@ -44,7 +44,7 @@ class HouseFile(msgspec.Struct, frozen=True):
         records: dict[EscrowId, tuple[WalletRecord, ...]] = {}
         for record in self.wallets:
             records[record.escrow] = (*records.get(record.escrow, ()), record)
-        program = WalletProgram(Path(self.wallet_rpc), LOOPBACK, self.daemon_port, Path(self.wallet_directory))
+        program = regtest_program(self.daemon_port, Path(self.wallet_directory), Path(self.wallet_rpc))
         return WalletHouse(
             program, Path(self.run_directory), vault, DictRecords(records), settings or SessionSettings(max_sessions=10)
         )
@@ -71,7 +71,7 @@ class LabHouse:
             for number in range(escrows)
         ]
         file = HouseFile(
-            wallet_rpc=str(find_program("monero-wallet-rpc")),
+            wallet_rpc=str(find_program(MoneroProgram.WALLET_RPC)),
             daemon_port=lab.daemon_endpoint.port,
             wallet_directory=str(wallet_directory),
             run_directory=str(directory / "run"),

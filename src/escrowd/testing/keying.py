@@ -19,10 +19,9 @@ from escrowd.domain.parties import WalletRole
 from escrowd.monero.transport import CallObserver
 from escrowd.service.keying.keyer import Keyer
 from escrowd.service.keying.transient import TransientJournal
-from escrowd.testing.programs import find_program
+from escrowd.testing.wallet_process import regtest_program
 from escrowd.wallets.errors import UnknownEscrow
 from escrowd.wallets.making import KeepOpen, WalletMaker
-from escrowd.wallets.process import LOOPBACK, WalletProgram
 from escrowd.wallets.records import WalletRecord
 from escrowd.wallets.settings import SessionSettings
 from escrowd.wallets.vault import KEY_BYTES, Vault
@@ -151,7 +150,7 @@ class KeyingHouse:
         observer: CallObserver | None = None,
     ) -> AsyncIterator[Workshop]:
         """Open sessions and a keyer here."""
-        program = WalletProgram(find_program("monero-wallet-rpc"), LOOPBACK, self.daemon_port, self.wallet_directory)
+        program = regtest_program(self.daemon_port, self.wallet_directory)
         house = WalletHouse(
             program, self._run_directory, self.vault, self.keys, settings or SessionSettings(max_sessions=10)
         )

@@ -3,16 +3,30 @@
 import secrets
 from pathlib import Path
 
+from escrowd.domain.networks import Network
+from escrowd.monero.programs import MoneroProgram, find_program
 from escrowd.monero.transport import Connections, Endpoint
 from escrowd.testing import left_behind
-from escrowd.testing.programs import find_program
-from escrowd.wallets.process import Surroundings, WalletProcess, WalletProgram
+from escrowd.wallets.process import LOOPBACK, Surroundings, WalletProcess, WalletProgram
 from escrowd.wallets.registry import Registry
 from escrowd.wallets.running import RunningProcess
 from escrowd.wallets.vault import KEY_BYTES, Vault
 
 #: Seconds that a wallet process gets to save its wallet.
 PATIENCE = 20.0
+
+
+def regtest_program(
+    daemon_port: int, wallet_directory: Path, path: Path | None = None, host: str = LOOPBACK
+) -> WalletProgram:
+    """Return how to run monero-wallet-rpc, the installed one unless a path is given, on a private chain.
+
+    Raises:
+        ProgramMissing: it is not installed.
+
+    """
+    path = path or find_program(MoneroProgram.WALLET_RPC)
+    return WalletProgram(path, Network.REGTEST, host, daemon_port, wallet_directory)
 
 
 async def start_wallet_process(
@@ -29,7 +43,7 @@ async def start_wallet_process(
     """
     for directory in (wallet_dir, run_dir):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    program = WalletProgram(find_program("monero-wallet-rpc"), daemon.host, daemon.port, wallet_dir)
+    program = regtest_program(daemon.port, wallet_dir, host=daemon.host)
     # The login is thrown away with the vault key: nobody will adopt this process.
     around = Surroundings(connections, Registry(run_dir), Vault(secrets.token_bytes(KEY_BYTES)))
     process = await WalletProcess.start(program, around)

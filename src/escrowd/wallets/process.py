@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -17,9 +17,12 @@ from typing import Final, Self
 import structlog
 from typing_extensions import override
 
+from escrowd.domain.networks import Network
 from escrowd.domain.secret import Secret
 from escrowd.monero.errors import WALLET_REFUSALS, MoneroError
+from escrowd.monero.programs import release_of
 from escrowd.monero.transport import Connections, Endpoint, HttpTransport, Login
+from escrowd.monero.versions import Capability, capabilities
 from escrowd.wallets.errors import ProcessNotStarted
 from escrowd.wallets.registry import Holding, ProcessRecord, Registry
 from escrowd.wallets.running import RunningProcess
@@ -36,13 +39,19 @@ START_TIMEOUT: Final = 20.0
 PORT_TRIES: Final = 3
 
 _USERNAME: Final = "escrowd"
+_NETWORK_OPTIONS: Final[Mapping[Network, tuple[str, ...]]] = {
+    Network.MAINNET: (),
+    Network.STAGENET: ("--stagenet",),
+    Network.TESTNET: ("--testnet",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class WalletProgram:
-    """How to run monero-wallet-rpc: which program, against which daemon, over which wallet files."""
+    """How to run monero-wallet-rpc: which program, on which network, against which daemon, over which wallet files."""
 
     path: Path
+    network: Network
     daemon_host: str
     daemon_port: int
     wallet_directory: Path
@@ -51,9 +60,14 @@ class WalletProgram:
         """Return the command line. The login is not in it: it goes through the environment, where ``ps`` is blind.
 
         Both ``ssl disabled`` matter: automatic detection makes an RSA key at every start and every open.
+
+        Raises:
+            UnknownVersion: the program prints no version of Monero.
+
         """
         return [
             str(self.path),
+            *self._network_options(),
             f"--daemon-address={self.daemon_host}:{self.daemon_port}",
             "--trusted-daemon",
             "--daemon-ssl=disabled",
@@ -68,6 +82,14 @@ class WalletProgram:
             "--max-log-files=2",
             f"--log-file={log_file}",
         ]
+
+    def _network_options(self) -> tuple[str, ...]:
+        if self.network is not Network.REGTEST:
+            return _NETWORK_OPTIONS[self.network]
+        # A wallet holds the blocks of a private chain against mainnet's table of forks (``check_hard_fork_version``).
+        # On a public network that check is wanted: it is how an outdated wallet says so.
+        checks_forks = Capability.MISMATCHED_DAEMON_FLAG in capabilities(release_of(self.path))
+        return ("--allow-mismatched-daemon-version",) if checks_forks else ()
 
 
 @dataclass(frozen=True, slots=True)

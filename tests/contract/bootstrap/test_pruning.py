@@ -35,11 +35,14 @@ async def test_service_keeps_everything(database: Database, tmp_path: Path) -> N
     key = tmp_path / "vault.key"
     make_key_file(key)
     file = tmp_path / "escrowd.toml"
+    programs = tmp_path / "monero"
+    programs.mkdir()
+    (programs / "monero-wallet-rpc").symlink_to("/bin/true")
     # It needs neither wallets nor a daemon for this.
     file.write_text(
         f'network = "regtest"\ndata_directory = "{tmp_path / "data"}"\n'
         f'database.url = "{database.url.render_as_string(hide_password=False)}"\n'
-        f'vault.key_file = "{key}"\nmonero.wallet_rpc = "true"\ndaemon.port = 1\nstock.size = 0\n'
+        f'vault.key_file = "{key}"\nmonero.directory = "{programs}"\ndaemon.port = 1\nstock.size = 0\n'
         "retention.answers_days = 3\n"
     )
     async with open_service(house_of(load_settings(file, environment={}))) as running, asyncio.timeout(30):

@@ -35,7 +35,9 @@ async def test_service_begins_with_another_vault_key(database: Database, tmp_pat
     await put_wallets(database, Vault(secrets.token_bytes(KEY_BYTES)))
     house = ServiceHouse(
         network=Network.REGTEST,
-        program=WalletProgram(Path("/nowhere/monero-wallet-rpc"), "127.0.0.1", 1, tmp_path / "wallets"),
+        program=WalletProgram(
+            Path("/nowhere/monero-wallet-rpc"), Network.REGTEST, "127.0.0.1", 1, tmp_path / "wallets"
+        ),
         run_directory=tmp_path / "run",
         database_url=database.url.render_as_string(hide_password=False),
         vault=Vault(secrets.token_bytes(KEY_BYTES)),

@@ -13,6 +13,7 @@ from escrowd.bootstrap.from_settings import house_of
 from escrowd.bootstrap.service import open_service
 from escrowd.doctor.machine import service_in
 from escrowd.domain.watching import BlockId, Cursor
+from escrowd.monero.programs import programs_directory
 from escrowd.store import schema
 from escrowd.store.coding import encoded
 from escrowd.store.database import Database
@@ -20,7 +21,6 @@ from escrowd.store.ledgers import COMMON
 from escrowd.store.migrating import migrate
 from escrowd.testing.daemon_process import RegtestDaemon
 from escrowd.testing.lab import RegtestLab
-from escrowd.testing.programs import find_program
 from tests.doctor_place import Place, make_place, store_api_key, told
 
 
@@ -37,7 +37,7 @@ async def place(lab: RegtestLab, tmp_path: Path) -> Place:
         tmp_path / "place",
         lab.daemon_endpoint.port,
         network="regtest",
-        monero__wallet_rpc=str(find_program("monero-wallet-rpc")),
+        monero__directory=str(programs_directory()),
         sessions__most=4,
         stock__size=0,
     )

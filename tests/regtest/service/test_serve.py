@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from escrowd.monero.programs import programs_directory
 from escrowd.service.front.callers import Callers
 from escrowd.settings.loading import load_settings
 from escrowd.store.database import Database
 from escrowd.store.store import SqlShelf, SqlStore
 from escrowd.testing.escrow_house import key_set
 from escrowd.testing.lab import RegtestLab
-from escrowd.testing.programs import find_program
 from escrowd.testing.wallet_sets import install, wallet_sets
 from escrowd.wallets.vault_key import make_key_file
 from tests.regtest.service.commands import as_json, carried_out, line_with, started, until, wallet_processes
@@ -25,7 +25,7 @@ def settings_file(directory: Path, lab: RegtestLab, at_exit: str) -> Path:
     file.write_text(
         f'network = "regtest"\ndata_directory = "{directory / "data"}"\n'
         f'[daemon]\nhost = "127.0.0.1"\nport = {lab.daemon_endpoint.port}\n'
-        f'[monero]\nwallet_rpc = "{find_program("monero-wallet-rpc")}"\n'
+        f'[monero]\ndirectory = "{programs_directory()}"\n'
         f'[vault]\nkey_file = "{key}"\n[api]\nport = 0\n[stock]\nsize = 0\n'
         f'[sessions]\nmost = 4\nat_exit = "{at_exit}"\n'
     )

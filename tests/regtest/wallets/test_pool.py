@@ -18,11 +18,11 @@ from escrowd.monero.errors import LoginRefused
 from escrowd.monero.transport import Connections, Login
 from escrowd.monero.wallet import wallet_client
 from escrowd.testing.lab import RegtestLab
-from escrowd.testing.programs import find_program
+from escrowd.testing.wallet_process import regtest_program
 from escrowd.wallets import process as process_module
 from escrowd.wallets.errors import PoolExhausted, ProcessNotStarted
 from escrowd.wallets.pool import PoolBounds, WalletPool
-from escrowd.wallets.process import Surroundings, WalletProcess, WalletProgram
+from escrowd.wallets.process import Surroundings, WalletProcess
 from escrowd.wallets.registry import Registry
 from escrowd.wallets.server import AttachedServer
 from escrowd.wallets.settings import AtExit, SessionSettings
@@ -36,9 +36,7 @@ MakePool = Callable[..., AbstractAsyncContextManager[WalletPool]]
 def making(lab: RegtestLab, tmp_path: Path) -> MakePool:
     @asynccontextmanager
     async def make(*, path: Path | None = None, **bounds: float) -> AsyncIterator[WalletPool]:
-        program = WalletProgram(
-            path or find_program("monero-wallet-rpc"), "127.0.0.1", lab.daemon_endpoint.port, tmp_path
-        )
+        program = regtest_program(lab.daemon_endpoint.port, tmp_path, path)
         registry = Registry(tmp_path / "run")
         made = PoolBounds(**({"minimum": 0, "maximum": 3, "check_interval": 1000.0} | bounds))  # type: ignore[arg-type]
         with registry.owned():

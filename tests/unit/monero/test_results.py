@@ -166,8 +166,6 @@ async def test_a_field_is_sent_only_where_it_is_known() -> None:
     assert captured.params["subtract_fee_from_outputs"] == [0]
     assert await client.import_multisig_info([Secret("x")]) == 2
     assert set(captured.params) == {"info"}
-    await client.import_multisig_info([Secret("x")], refresh_after_import=False)
-    assert captured.params["refresh_after_import"] is False
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from escrowd.domain.payouts.records import Attempt, AttemptStep, PaidOutput, Pay
 from escrowd.domain.payouts.signers import Pair
 from escrowd.domain.secret import Secret
 from escrowd.monero.results_signing import DescribedTransaction
+from escrowd.monero.versions import Capability
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import NothingShared, ProposalRefused
 from escrowd.service.payouts.proposing import propose_to_several
@@ -86,7 +87,17 @@ async def sign_payout(
     crash_point(CrashPoint.P5_PROPOSED)
     described = await signers.describe(proposal.txset)
     images = frozenset(seen.key_images.get(key, "") for key in plan.keys)
-    validate(described, proposal.key_images, Expected(plan, await signers.primary_address(), bounds.rate, images))
+    validate(
+        described,
+        proposal.key_images,
+        Expected(
+            plan,
+            await signers.primary_address(),
+            bounds.rate,
+            images,
+            describes_sources=Capability.DESCRIBE_SOURCES in await signers.cosigner_capabilities(),
+        ),
+    )
     attempt = replace(attempt, step=AttemptStep.VALIDATED, transactions=_transactions(described, proposal))
     await journal.save(attempt)
     crash_point(CrashPoint.P6_VALIDATED)

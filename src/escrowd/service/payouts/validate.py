@@ -36,6 +36,8 @@ class Expected:
     rate: FeeRate
     #: Key images of exactly the outputs that the plan spends, as the co-signer knows them.
     key_images: frozenset[str]
+    #: Whether the co-signer's wallet has ``Capability.DESCRIBE_SOURCES``.
+    describes_sources: bool
 
 
 def validate(
@@ -93,9 +95,11 @@ def _about_inputs(
         yield "the set spends an output twice"
     if set(images) != expected.key_images:
         yield "the set spends other outputs than planned"
-    sources = Counter(source.pubkey for one in described for source in one.sources)
-    if sources and sources != Counter(expected.plan.keys):
-        yield "the set is described with other outputs than planned"
+    if expected.describes_sources:
+        # One-time key and commitment, as ``pod_to_hex`` writes a ``ctkey``.
+        sources = Counter(source.pubkey[: 2 * _KEY] for one in described for source in one.sources)
+        if sources != Counter(expected.plan.keys):
+            yield "the set is described with other outputs than planned"
 
 
 def _about_one(one: DescribedTransaction, inputs: int, expected: Expected) -> Iterator[str]:

@@ -22,6 +22,7 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.errors import NotEnoughMoney, TransferRefused
 from escrowd.monero.results_signing import DescribedTransaction, Priority
 from escrowd.monero.results_wallet import IncomingTransfer, Recipient
+from escrowd.monero.versions import Capability
 from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import PlanOutdated, WalletBehind, WalletNotReady
@@ -165,6 +166,10 @@ class Signers:
         await self._cosigner.store()
         crash_point(CrashPoint.P9_SIGN_STORED)
         return signed.tx_data_hex, signed.tx_hash_list
+
+    async def cosigner_capabilities(self) -> frozenset[Capability]:
+        """Return what the co-signer's wallet process can do. Raises UnknownVersion."""
+        return await self._cosigner.capabilities()
 
     async def primary_address(self) -> str:
         """Return the escrow's own address, as the co-signer knows it."""

@@ -45,10 +45,9 @@ from escrowd.testing.simulation.wallet import Known, SimulatedWallet
 
 Params = Mapping[str, object]
 
-#: Version of the wallet RPC, as ``get_version`` packs it: Monero 0.18.0.0, and 0.18.5.1, the first that erases a
-#: nonce on disk before it gives the signature away.
+#: Version of the wallet RPC, as ``get_version`` packs it: Monero 0.18.0.0 and 0.18.5.3.
 OLD_RPC: Final = 1 << 16 | 25
-NEW_RPC: Final = 1 << 16 | 31
+NEW_RPC: Final = 1 << 16 | 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +339,9 @@ class WalletRpc:
         paid: dict[str, int] = {}
         for each in proposed.outputs[: len(proposed.outputs) - (1 if proposed.change else 0)]:
             paid[each.address] = paid.get(each.address, 0) + each.amount
-        sources = tuple(DescribedSource(each.amount, each.global_index, each.key) for each in proposed.inputs)
+        sources = tuple(
+            DescribedSource(each.amount, each.global_index, each.key + _COMMITMENT) for each in proposed.inputs
+        )
         return DescribedTransaction(
             amount_in=proposed.amount_in,
             amount_out=proposed.amount_in - proposed.fee,
@@ -358,6 +359,8 @@ class WalletRpc:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+#: Stands for the commitment to the amount of an output that is spent.
+_COMMITMENT: Final = "cd" * 32
 #: One transaction public key, and nothing else.
 _EXTRA: Final = "01" + "ab" * 32
 

@@ -38,7 +38,13 @@ class Proposed:
 
     @property
     def expected(self) -> Expected:
-        return Expected(self.plan, ESCROW, RATE, frozenset(map(image_of, self.plan.keys)))
+        return Expected(
+            self.plan,
+            ESCROW,
+            RATE,
+            frozenset(map(image_of, self.plan.keys)),
+            describes_sources=any(each.sources for each in self.described),
+        )
 
     def judge(self) -> None:
         validate(self.described, self.key_images, self.expected)
@@ -77,7 +83,9 @@ def honest(plan: PayoutPlan, change: int = 0, batches: int = 1, *, sources: bool
                 extra=PLAIN_EXTRA + DUMMY_PAYMENT_ID if len(recipients) == 1 else PLAIN_EXTRA,
                 change_address=ESCROW if change else "",
                 recipients=recipients,
-                sources=tuple(DescribedSource(each.amount, 7, each.key) for each in part) if sources else (),
+                sources=tuple(DescribedSource(each.amount, 7, each.key + "cd" * 32) for each in part)
+                if sources
+                else (),
             )
         )
     images = tuple(tuple(image_of(each.key) for each in part) for part in parts)
