@@ -24,6 +24,7 @@ XMR = 10**12
 RATE = FeeRate(80_000, 10_000)
 BUYER, VENDOR, OPERATOR, ESCROW, STRANGER = (each.address for each in wallet_sets()[:5])
 TERMS = Terms(Network.REGTEST, XMR, BUYER, VENDOR, fee=FeeRule(250, OPERATOR))
+COMMITMENT = "cd" * 32
 PLAIN_EXTRA = "01" + "ab" * 32
 DUMMY_PAYMENT_ID = "0209" + "01" + "00" * 8
 
@@ -83,9 +84,7 @@ def honest(plan: PayoutPlan, change: int = 0, batches: int = 1, *, sources: bool
                 extra=PLAIN_EXTRA + DUMMY_PAYMENT_ID if len(recipients) == 1 else PLAIN_EXTRA,
                 change_address=ESCROW if change else "",
                 recipients=recipients,
-                sources=tuple(DescribedSource(each.amount, 7, each.key + "cd" * 32) for each in part)
-                if sources
-                else (),
+                sources=tuple(DescribedSource(each.amount, 7, each.key + COMMITMENT) for each in part if sources),
             )
         )
     images = tuple(tuple(image_of(each.key) for each in part) for part in parts)
