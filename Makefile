@@ -13,8 +13,8 @@ INSTALLED := .venv/.installed
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(INSTALLED) ## put everything into .venv, and the Monero programs onto this machine
-	@scripts/install-monero
+setup: $(INSTALLED) ## put everything into .venv, and the pinned Monero into a directory of its own
+	@scripts/install-monero >/dev/null
 
 postgresql: ## the programs of PostgreSQL, with which the tests of the store run servers of their own
 	@scripts/install-postgresql
