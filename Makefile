@@ -7,8 +7,11 @@ BIN := .venv/bin
 # Tests of one file stay together; the files are shared out among so many processes, each with chains of its own.
 WORKERS ?= 2
 INSTALLED := .venv/.installed
+# The tests of money, which run on Debian 12's Monero 0.18.0.0 too. Of the crash matrix a sample: MATRIX=99 for all of it.
+MATRIX ?= 6
+OF_MONEY := $(addprefix tests/regtest/,payouts escrows wallets monero chain keying) tests/faults/test_adoption.py tests/faults/matrix
 
-.PHONY: help setup postgresql demo test test-faults check unit bench docs lock clean
+.PHONY: help setup postgresql demo test test-faults test-old-engine check unit bench docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +30,11 @@ test: check postgresql ## lint, types, imports, and the tests on the real engine
 
 test-faults: setup ## kill, freeze and starve the service and its wallets, at every named place of a payout too: slow
 	$(BIN)/python -m pytest -n $(WORKERS) tests/faults
+
+test-old-engine: setup ## the tests of money on Monero 0.18.0.0, which has known faults that must not cost money
+	directory=$$(scripts/install-monero --old); \
+	  ESCROWD_MONERO_DIR=$$directory \
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 15 --matrix-sample $(MATRIX) $(OF_MONEY)
 
 check: setup ## lint, strict types, import contracts and the shape of the tree
 	@scripts/check

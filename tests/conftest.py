@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-pytest_plugins = ["escrowd.testing.fixtures", "tests.wallet_fixtures"]
+from escrowd.monero.programs import programs_directory
+
+pytest_plugins = ["escrowd.testing.fixtures", "tests.wallet_fixtures", "tests.matrix_sample"]
 
 # On Python 3.11 pytest-asyncio asks for the current event loop before it sets its own; asyncio then makes one that
 # nobody closes, and its ResourceWarning fails whichever test runs when it is collected. With this, none is made.
@@ -21,6 +23,11 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ],
 )
+
+
+def pytest_report_header() -> str:
+    """Name the Monero that the tests of this run use: CI runs those of money on two."""
+    return f"Monero: {programs_directory()}"
 
 
 @pytest.fixture(autouse=True)

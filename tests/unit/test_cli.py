@@ -73,14 +73,14 @@ def test_expected_error_is_one_line_without_a_traceback(
     )
 
 
-def test_missing_program_is_named(
+def test_missing_program_is_named_with_its_path(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Without Monero on the machine the demo says which program is missing and how to get it."""
-    monkeypatch.setenv("PATH", str(tmp_path))
+    """Where a program of Monero is missing, the demo names its path and the command that installs it."""
+    monkeypatch.setenv("ESCROWD_MONERO_DIR", str(tmp_path))
     assert run(monkeypatch, "demo", "--json") == 1
     error = capsys.readouterr().err
-    assert error.startswith("escrowd: monerod is not on the PATH; on Debian, 'apt install monero' brings it [")
+    assert error.startswith(f"escrowd: {tmp_path / 'monerod'} is missing. 'make setup' installs the pinned Monero")
     assert error.count("\n") == 1
 
 

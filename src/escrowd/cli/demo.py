@@ -13,6 +13,7 @@ from escrowd.bootstrap import configure_logging
 from escrowd.cli.interruption import run_until_interrupted
 from escrowd.demo.display import JsonLines, Lines, Screen, conclusion, introduction
 from escrowd.demo.story import Scenario, Step, tell
+from escrowd.monero.programs import MoneroProgram, find_program, release_of
 
 
 class Choice(StrEnum):
@@ -40,7 +41,7 @@ def demo(
         run_until_interrupted(tell(JsonLines(sys.stdout), scenarios), _say_stopping)
         return
     console = Console(highlight=False)
-    console.print(introduction(scenarios))
+    console.print(introduction(scenarios, release_of(find_program(MoneroProgram.DAEMON))))
     # Log lines would tear a live display apart.
     is_live = console.is_terminal and not verbose
     try:

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from escrowd.demo.stage import Facts
 from escrowd.demo.story import Act, Reporter, Scenario, Step
+from escrowd.monero.versions import Release
 
 #: Seconds between two frames of the live display.
 _REFRESH_INTERVAL: Final = 0.1
@@ -127,12 +128,12 @@ class Screen(Reporter):
         return Group(heading, _indented(activity))
 
 
-def introduction(scenarios: Sequence[Scenario]) -> RenderableType:
-    """Say what is going to happen."""
+def introduction(scenarios: Sequence[Scenario], release: Release) -> RenderableType:
+    """Announce the scenarios, and the release of Monero that they run on."""
     return Text.assemble(
         ("escrowd demo", "bold"),
         f": {', '.join(scenarios)}, on this machine alone\n",
-        ("Real monerod, real 2-of-3 wallets, a private chain; its money is worth nothing.\n", "dim"),
+        (f"Real Monero {release}, real 2-of-3 wallets, a private chain; its money is worth nothing.\n", "dim"),
     )
 
 

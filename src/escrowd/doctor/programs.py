@@ -10,16 +10,15 @@ from sqlalchemy import select
 
 from escrowd.doctor.check import Check, Need, Surroundings, others_may
 from escrowd.doctor.findings import Finding, Kind, warning
-from escrowd.domain.networks import Network
 from escrowd.monero.errors import UnknownVersion
 from escrowd.monero.programs import MoneroProgram, release_of
-from escrowd.monero.versions import SINCE, Capability, Release, capabilities
+from escrowd.monero.versions import Release, risks
 from escrowd.store import schema
 
 MISSING: Final = Kind(
     "wallet_program.missing",
-    "there is no {program}",
-    "run 'make setup' (or scripts/install-monero), or name the directory of your own programs as monero.directory",
+    "{program} is missing",
+    "run scripts/install-monero (or 'make setup'), or name the directory of your own programs as monero.directory",
 )
 NOT_EXECUTABLE: Final = Kind(
     "wallet_program.not_executable",
@@ -28,7 +27,7 @@ NOT_EXECUTABLE: Final = Kind(
 )
 NOT_MONERO: Final = Kind(
     "wallet_program.not_monero",
-    "{path} does not say which version of Monero it is: {why}",
+    "{path} prints no version of Monero: {why}",
     "name a directory with monero-wallet-rpc of Monero 0.18, built for this machine, as monero.directory",
 )
 OTHER_VERSION: Final = warning(
@@ -36,17 +35,11 @@ OTHER_VERSION: Final = warning(
     "{path} is of Monero {here}, and the daemon of {there}",
     "install both of the same release; the newer one of both is the one to keep",
 )
-#: A fault though escrowd stores each wallet before its signature leaves: with real money there should be two walls.
-REUSES_NONCES: Final = Kind(
-    "wallet_program.reuses_nonces",
-    "{path} is of Monero {here}: a wallet process that dies between signing and saving can sign again with the same "
-    "nonces, which can give a private key away",
-    "use Monero {since} or newer with real money",
-)
-STALE_DATA: Final = warning(
-    "wallet_program.stale_data",
-    "{path} is of Monero {here}: after a refresh that failed a wallet can take old multisig data for fresh",
-    "use Monero {since} or newer with real money",
+#: The sentences are those of ``risks()``, by which the service warns at its start.
+AT_RISK: Final = Kind(
+    "wallet_program.at_risk",
+    "{path} is not fit for real money. {risk}",
+    "install a newer release, and replace the programs as docs/operating.md says under 'Upgrading Monero'",
 )
 FILES_MISSING: Final = Kind(
     "wallets.files_missing",
@@ -58,12 +51,6 @@ FILES_READABLE: Final = Kind(
     "wallet files that others than their owner may read: {count}, {first} among them (mode {mode})",
     "run: chmod -R go-rwx {directory}",
 )
-
-#: What to say where a release lacks something, with real money.
-RISKS: Final = {
-    Capability.NONCE_ERASED_BEFORE_RETURN: REUSES_NONCES,
-    Capability.STALE_DATA_FIXED: STALE_DATA,
-}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -103,12 +90,8 @@ async def _same_version(around: Surroundings) -> Iterable[Finding]:
 
 
 async def _risks(around: Surroundings) -> Iterable[Finding]:
-    if around.network is not Network.MAINNET:
-        return ()
     path = _program(around)
-    here = await _release(path)
-    able = capabilities(here)
-    return [kind.found(path=path, here=here, since=SINCE[each]) for each, kind in RISKS.items() if each not in able]
+    return [AT_RISK.found(path=path, risk=risk) for risk in risks(await _release(path), around.network)]
 
 
 async def _files(around: Surroundings) -> Iterable[Finding]:
@@ -158,7 +141,7 @@ CHECKS: Final = (
     Check("the wallet program is there", _there, (MISSING, NOT_EXECUTABLE), gives=Need.WALLET_PROGRAM_THERE),
     Check("the wallet program runs", _tells_version, (NOT_MONERO,), _HERE, gives=Need.WALLET_PROGRAM),
     Check("wallet program and daemon are of one release", _same_version, (OTHER_VERSION,), _PROGRAM | {Need.DAEMON}),
-    Check("the wallet program is fit for real money", _risks, (REUSES_NONCES, STALE_DATA), _PROGRAM),
+    Check("the wallet program is fit for real money", _risks, (AT_RISK,), _PROGRAM),
     Check("the wallet files are there", _files, (FILES_MISSING,), frozenset({Need.DATA_DIRECTORY, Need.SCHEMA})),
     Check("the wallet files are private", _private, (FILES_READABLE,), frozenset({Need.DATA_DIRECTORY})),
 )

@@ -16,7 +16,7 @@ from escrowd.bootstrap.service import RunningService, open_service
 from escrowd.bootstrap.serving import served
 from escrowd.domain.access import Scope
 from escrowd.domain.networks import Network
-from escrowd.monero.programs import MoneroProgram, find_program
+from escrowd.monero.programs import MoneroProgram, find_program, release_of
 from escrowd.sandbox.routes import router
 from escrowd.service.front.callers import Callers
 from escrowd.settings.loading import Settings, load_settings
@@ -44,6 +44,8 @@ class Sandbox:
     web_url: str
     api_key: str
     daemon_url: str
+    #: The release of Monero that chain and wallets run on.
+    monero_version: str
     pid: int
 
 
@@ -77,6 +79,7 @@ async def sandbox(directory: Path, port: int, tell: Callable[[str], None]) -> As
             web_url=f"{url}/docs",
             api_key=await _api_key(directory, running, parts.callers),
             daemon_url=f"http://{lab.daemon_endpoint.host}:{lab.daemon_endpoint.port}",
+            monero_version=str(await asyncio.to_thread(release_of, find_program(MoneroProgram.WALLET_RPC))),
             pid=os.getpid(),
         )
 

@@ -45,8 +45,8 @@ class Daemon(Group):
 class Monero(Group):
     """The programs of Monero."""
 
-    #: The directory that holds ``monero-wallet-rpc``. ``None``: the one that ``ESCROWD_MONERO_DIR`` names, else the one
-    #: that ``scripts/install-monero`` makes for this user.
+    #: The directory of ``monero-wallet-rpc``; use 0.18.5.3 or newer with real money. ``None``: the one that
+    #: ``ESCROWD_MONERO_DIR`` names, else the one that ``scripts/install-monero`` makes for this user.
     directory: Path | None = None
 
 

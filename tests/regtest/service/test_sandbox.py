@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import psutil
 
+from escrowd.monero.programs import MoneroProgram, find_program, release_of
 from escrowd.testing.wallet_sets import wallet_sets
 from tests.regtest.service.commands import as_json, line_with, started, until, wallet_processes
 
@@ -28,7 +29,8 @@ async def test_sandbox_forgets_or_leaves_something_behind(lab: object, tmp_path:
     arguments = ("sandbox", "--data-dir", str(tmp_path / "box"), "--port", "0", "--json")
     async with started(*arguments) as first:
         line = as_json(await line_with(first.stdout, "api_url"))
-        assert set(line) == {"api_url", "web_url", "api_key", "daemon_url", "pid"}
+        assert set(line) == {"api_url", "web_url", "api_key", "daemon_url", "monero_version", "pid"}
+        assert line["monero_version"] == str(release_of(find_program(MoneroProgram.WALLET_RPC)))
         assert line["pid"] == first.pid
         async with client_of(line) as client:
             made = (await client.post("/v1/escrows", json=TERMS)).json()

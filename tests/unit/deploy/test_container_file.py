@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 from pathlib import Path
 
 from escrowd.settings.loading import load_settings
@@ -51,7 +52,8 @@ def test_layer_holds_a_secret() -> None:
         for source in each.text.split()[:-1]
     }
     assert sources == {
-        "requirements/build.lock", "requirements/run.lock", "pyproject.toml", "README.md", "LICENSE", "src"
+        "requirements/build.lock", "requirements/run.lock", "pyproject.toml", "README.md", "LICENSE", "src",
+        "requirements/monero.lock", "scripts/install-monero",
     }  # fmt: skip
     assert [source for source in sources if not (ROOT / source).exists()] == []
 
@@ -61,6 +63,8 @@ def test_image_sets_what_is_no_setting() -> None:
     variables = {name: value for text in texts("ENV") for name, value in environment(text).items()}
     model = load_settings(environment=variables).model
     assert model.sessions.at_exit is AtExit.CLOSE
+    (into,) = [each.text.split()[-1] for each in INSTRUCTIONS if "install-monero --strict" in each.text]
+    assert model.monero.directory == Path(into) / "current" / "bin"
     assert model.api.host == "0.0.0.0"  # noqa: S104 - the container's own network
     assert texts("EXPOSE") == [str(model.api.port)]
     assert texts("VOLUME") == [str(model.data_directory)]
@@ -76,15 +80,13 @@ def test_image_starts_a_command_that_there_is_not() -> None:
     assert texts("STOPSIGNAL") == ["SIGTERM"]
 
 
-def test_package_comes_in_unchecked() -> None:
-    """Every Python package is checked by its hash, and Monero by a checksum without which nothing is built."""
+def test_all_that_is_installed_is_checked() -> None:
+    """Every Python package is checked by its hash, and Monero is the pinned one or there is no image."""
     installs = re.findall(r"pip install [^&]*", " ".join(each.text for each in INSTRUCTIONS if each.name == "RUN"))
     assert len(installs) == 3
     assert all("--require-hashes" in each or "--no-deps /wheels/" in each for each in installs)
-    (monero,) = [each.text for each in INSTRUCTIONS if "monero.tar.bz2" in each.text]
-    assert "${MONERO_SHA256:?" in monero
-    assert "sha256sum --check --strict" in monero
-    assert ("ARG", "MONERO_SHA256") in {(each.name, each.text) for each in INSTRUCTIONS}
+    (monero,) = [shlex.split(each.text) for each in INSTRUCTIONS if each.name == "RUN" and "monero" in each.text]
+    assert monero[:2] == ["scripts/install-monero", "--strict"]
 
 
 def test_health_is_asked_elsewhere() -> None:

@@ -10,6 +10,8 @@ import pytest
 from escrowd.doctor.check import Thresholds
 from escrowd.doctor.directories import file_system_of
 from escrowd.doctor.machine import service_in
+from escrowd.domain.networks import Network
+from escrowd.monero.versions import Release, risks
 from escrowd.testing.ports import free_ports
 from escrowd.wallets.registry import Registry
 from tests.doctor_place import Place, StubDaemon, told, write_program
@@ -155,10 +157,13 @@ async def test_passphrase_is_salted_by_the_doctor(place: Place) -> None:
 # --- the wallet program and the wallet files -------------------------------------------------------------------------
 
 
-async def test_wallet_program_is_missing(place: Place) -> None:
-    """A wallet program that is not there is told of."""
+async def test_missing_wallet_program_is_found(place: Place) -> None:
+    """The finding of a wallet program that is missing names its path, and the script that installs it."""
     place.program.unlink()
-    told(await place.look("the wallet program is there"), "wallet_program.missing", mend="apt install monero")
+    finding = told(
+        await place.look("the wallet program is there"), "wallet_program.missing", mend="scripts/install-monero"
+    )
+    assert str(place.program) in finding.what
 
 
 async def test_wallet_program_cannot_be_executed(place: Place) -> None:
@@ -181,17 +186,29 @@ async def test_wallet_program_and_daemon_differ(place: Place, daemon: StubDaemon
     assert "0.18.4.6" in finding.what
 
 
-async def test_wallet_program_is_too_old_for_real_money(place: Place) -> None:
-    """With real money, a release with a known risk is told of; elsewhere it is nobody's worry."""
+async def test_each_risk_of_a_release_is_a_fault_with_real_money(place: Place) -> None:
+    """On mainnet each risk of the wallet program's release is a fault; without real money there is no risk."""
     check = "the wallet program is fit"
     write_program(place.program, "Monero 'Fluorine Fermi' (v0.18.0.0-unknown)")
     assert await place.look(check) == ()
     place.write(network="mainnet")
-    nonces, data = await place.look(check)
-    told([nonces], "wallet_program.reuses_nonces", mend="0.18.5.1 or newer")
-    told([data], "wallet_program.stale_data", mend="0.18.4.1 or newer")
-    assert (nonces.severity, data.severity) == ("fault", "warning")
+    found = await place.look(check)
+    known = risks(Release(0, 18, 0, 0), Network.MAINNET)
+    assert len(known) >= 3
+    for finding, risk in zip(found, known, strict=True):
+        told([finding], "wallet_program.at_risk", mend="Upgrading Monero")
+        assert risk in finding.what
+        assert finding.severity == "fault"
+
+
+async def test_last_release_is_fit_for_real_money(place: Place) -> None:
+    """Monero 0.18.5.3 has no known risk, and 0.18.5.1 still stops at outputs that it cannot read."""
+    check = "the wallet program is fit"
+    place.write(network="mainnet")
     write_program(place.program, "Monero 'Fluorine Fermi' (v0.18.5.1-release)")
+    (finding,) = await place.look(check)
+    assert "0.18.5.3 or newer" in finding.what
+    write_program(place.program, "Monero 'Fluorine Fermi' (v0.18.5.3-release)")
     assert await place.look(check) == ()
 
 
