@@ -32,9 +32,11 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def project_files(directory: Path = ROOT) -> Iterator[Path]:
     """Yield every text file of the project, without what tools made."""
     for path in sorted(directory.iterdir()):
+        # ".git" is a file in a work tree of its own.
+        if path.name in MADE_BY_TOOLS or path.name.endswith(("_cache", ".egg-info")):
+            continue
         if path.is_dir():
-            if path.name not in MADE_BY_TOOLS and not path.name.endswith(("_cache", ".egg-info")):
-                yield from project_files(path)
+            yield from project_files(path)
         elif is_text(path):
             yield path
 
