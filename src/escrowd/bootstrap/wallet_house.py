@@ -81,14 +81,14 @@ async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = 
     registry = Registry(house.run_directory)
     with registry.owned():
         async with Connections(_all(observers)) as connections:
-            around = Surroundings(connections, registry, house.vault)
             endpoint = Endpoint(house.program.daemon_host, house.program.daemon_port)
+            around = Surroundings(connections, endpoint, registry, house.vault)
             daemon = daemon_client(connections, endpoint)
             pool = WalletPool(
                 house.program,
                 around,
                 house.pool or PoolBounds(maximum=3 * house.sessions.max_sessions + 6),
-                [AttachedServer.at(connections, each) for each in house.attached],
+                [AttachedServer.at(connections, each, endpoint) for each in house.attached],
             )
             adopted = await adopt(pool, house.records)
             async with pool:

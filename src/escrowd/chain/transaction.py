@@ -71,6 +71,25 @@ def parse_transaction(txid: str, blob: bytes) -> Transaction:
     return _transaction(Reader(blob), txid)
 
 
+def parse_signed_transaction(blob: bytes) -> Transaction:
+    """Read a whole transaction with its signatures, and compute its id from its bytes.
+
+    Raises:
+        Unreadable: it is none, or of a form that is not known here.
+
+    """
+    reader = Reader(blob)
+    prefix = _prefix(reader)
+    end_of_prefix = reader.place
+    if prefix.version == 1:
+        raise Unreadable("a transaction of version 1 is not made any more")
+    outputs = _with_amounts(reader, prefix.outputs)
+    # calculate_transaction_hash: prefix, base of the signatures, and the part of them that can be pruned.
+    parts = blob[:end_of_prefix], blob[end_of_prefix : reader.place], blob[reader.place :]
+    txid = keccak(b"".join(keccak(part) for part in parts))
+    return Transaction(txid.hex(), prefix.unlock_time, prefix.is_coinbase, prefix.key_images, outputs, prefix.extra)
+
+
 def parse_block(blob: bytes) -> Block:
     """Read a block.
 

@@ -57,6 +57,7 @@ WALLET_METHODS: Final = {
         Method("close_wallet", CHANGES, 60, refused_as=WalletNotSaved),
         Method("store", CHANGES, 60, refused_as=WalletNotSaved),
         Method("stop_wallet", CHANGES, 60, refused_as=WalletNotSaved),
+        Method("set_daemon", CHANGES, 10),
         Method("set_attribute", CHANGES, 10),
         Method("get_attribute", READS, 10),
         # what it holds

@@ -89,6 +89,17 @@ class MoneroClient:
         """Let the process refresh its wallet on its own every 20 s, or not."""
         await self._call("auto_refresh", {"enable": enabled}, Nothing)
 
+    async def set_daemon(self, daemon: Endpoint) -> None:
+        """Let the open wallet use another daemon, unencrypted and trusted, until another wallet is opened."""
+        params: dict[str, object] = {
+            "address": f"{daemon.host}:{daemon.port}",
+            "trusted": True,
+            "ssl_support": "disabled",
+        }
+        if daemon.login is not None:
+            params |= {"username": daemon.login.username, "password": daemon.login.password}
+        await self._call("set_daemon", params, Nothing)
+
     async def create_wallet(self, filename: str, password: Secret, language: str = "English") -> None:
         """Make a wallet file in the wallet directory and open it, in place of one that is open.
 

@@ -36,6 +36,8 @@ class CrashPoint(StrEnum):
     P7_SIGN_INTENT = "P7_sign_intent"
     P8_SIGNED = "P8_signed"
     P9_SIGN_STORED = "P9_sign_stored"
+    #: The bytes of the signed transactions are known, and not stored yet.
+    P9_RECORDED = "P9_recorded"
     P10_SIGNED_IN_DB = "P10_signed_in_db"
     P11_SUBMIT_SENT = "P11_submit_sent"
     P12_SUBMIT_OK = "P12_submit_ok"

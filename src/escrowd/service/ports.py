@@ -18,6 +18,7 @@ from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import Attempt, Payout
 from escrowd.domain.provision import Provision as Provision
+from escrowd.domain.secret import Secret
 from escrowd.domain.wallet_set import WalletSet as WalletSet
 from escrowd.monero.wallet import MoneroClient
 
@@ -233,6 +234,10 @@ class Lease(Protocol):
 
     def wallet(self, role: WalletRole) -> MoneroClient:
         """Return the client of a role's wallet."""
+        ...
+
+    async def submitted(self, role: WalletRole, signed: Secret) -> tuple[str, ...]:
+        """Return the transactions, hex, that a role's wallet would send for a signed set. Nothing is sent."""
         ...
 
     async def store(self) -> None:

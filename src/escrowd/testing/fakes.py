@@ -63,7 +63,7 @@ class FakeServer(WalletServer):
     """A server without a process behind it; ``wrong`` is what its verification will find."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, Endpoint("127.0.0.1", 1), _NoTransport())
+        super().__init__(name, Endpoint("127.0.0.1", 1), _NoTransport(), Endpoint("127.0.0.1", 2))
         self.wrong: EscrowdError | None = None
 
     @property

@@ -45,7 +45,7 @@ async def start_wallet_process(
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     program = regtest_program(daemon.port, wallet_dir, host=daemon.host)
     # The login is thrown away with the vault key: nobody will adopt this process.
-    around = Surroundings(connections, Registry(run_dir), Vault(secrets.token_bytes(KEY_BYTES)))
+    around = Surroundings(connections, daemon, Registry(run_dir), Vault(secrets.token_bytes(KEY_BYTES)))
     process = await WalletProcess.start(program, around)
     left_behind.note(process.running.identity)
     return process

@@ -105,6 +105,9 @@ async def _process_of(record: ProcessRecord, pool: WalletPool) -> WalletProcess 
 async def _check(process: WalletProcess) -> None:
     if process.holding is not None:
         await process.verify()
+        # The settings may name another daemon by now; and a service that ended while it recorded a submission has left
+        # the wallet with the address of its recorder.
+        await process.client.set_daemon(process.daemon)
         return
     try:
         address = await process.client.get_address()

@@ -94,9 +94,10 @@ class WalletProgram:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every child shares: the connections, the registry and the vault."""
+    """What every child shares: the connections, the daemon, the registry and the vault."""
 
     connections: Connections
+    daemon: Endpoint
     registry: Registry
     vault: Vault
 
@@ -106,7 +107,7 @@ class WalletProcess(WalletServer):
 
     def __init__(self, name: str, endpoint: Endpoint, running: RunningProcess, around: Surroundings) -> None:
         self._http = HttpTransport(around.connections, endpoint, WALLET_REFUSALS, one_at_a_time=True)
-        super().__init__(name, endpoint, self._http)
+        super().__init__(name, endpoint, self._http, around.daemon)
         self.running = running
         self._around = around
         self._sealed_login = ""

@@ -47,9 +47,11 @@ class WalletServer(ABC):
     the session while it holds a wallet).
     """
 
-    def __init__(self, name: str, endpoint: Endpoint, transport: Transport) -> None:
+    def __init__(self, name: str, endpoint: Endpoint, transport: Transport, daemon: Endpoint) -> None:
         self.name = name
         self.endpoint = endpoint
+        #: The daemon that its wallets use.
+        self.daemon = daemon
         self.transport = transport
         #: For the owner's own calls, which no lease covers: open, check, close.
         self.client = MoneroClient(transport)
@@ -159,10 +161,10 @@ class AttachedServer(WalletServer):
     """
 
     @classmethod
-    def at(cls, connections: Connections, endpoint: Endpoint) -> Self:
-        """Use the server that listens there."""
+    def at(cls, connections: Connections, endpoint: Endpoint, daemon: Endpoint) -> Self:
+        """Use the server that listens there, and that was started for this daemon."""
         transport = HttpTransport(connections, endpoint, WALLET_REFUSALS, one_at_a_time=True)
-        return cls(f"attached-{endpoint.host}:{endpoint.port}", endpoint, transport)
+        return cls(f"attached-{endpoint.host}:{endpoint.port}", endpoint, transport, daemon)
 
     @property
     @override

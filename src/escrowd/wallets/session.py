@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -9,11 +10,13 @@ from typing import Protocol
 from escrowd.domain.errors import EscrowdError
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.secret import Secret
 from escrowd.monero.results_wallet import Balance
 from escrowd.monero.wallet import MoneroClient
 from escrowd.wallets.errors import ProcessLost, RoleNotHosted
 from escrowd.wallets.records import WalletRecord
 from escrowd.wallets.server import FencedTransport, WalletServer
+from escrowd.wallets.submissions import SubmissionRecorder
 
 #: What is wrong with which wallet of a session.
 Faults = dict[WalletRole, EscrowdError]
@@ -178,6 +181,29 @@ class SessionLease:
             wallet.seen_tip = tip
         return await client.get_balance()
 
+    async def submitted(self, role: WalletRole, signed: Secret) -> tuple[str, ...]:
+        """Return the transactions that a role's wallet would send for a signed set, hex. Nothing is sent.
+
+        Afterwards the wallet takes them for sent, and their outputs for spent.
+
+        Raises:
+            MultisigRefused: the wallet does not take the set, though it may be good: see
+                :mod:`escrowd.wallets.submissions`.
+            MoneroError, StaleLease: the wallet did not answer.
+
+        """
+        wallet, server = self.wallet(role), self._session.wallet(role).server
+        async with self._recorder() as recorder:
+            await wallet.set_daemon(recorder.endpoint)
+            try:
+                await wallet.submit_multisig(signed)
+            finally:
+                await _return_to_daemon(wallet, server)
+            return tuple(recorder.recorded)
+
+    def _recorder(self) -> AbstractAsyncContextManager[SubmissionRecorder]:
+        return SubmissionRecorder.listen()
+
     async def store(self) -> None:
         """Save the wallets of this lease to disk.
 
@@ -190,3 +216,15 @@ class SessionLease:
         for answer in answers:
             if answer is not None:
                 raise answer
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _return_to_daemon(wallet: MoneroClient, server: WalletServer) -> None:
+    """Give a wallet its daemon back. One that keeps the recorder's address would never see the chain again."""
+    try:
+        await asyncio.shield(wallet.set_daemon(server.daemon))
+    except BaseException as error:
+        server.condemn(f"its daemon could not be set again: {type(error).__name__}")
+        raise

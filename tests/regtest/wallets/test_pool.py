@@ -41,7 +41,7 @@ def making(lab: RegtestLab, tmp_path: Path) -> MakePool:
         made = PoolBounds(**({"minimum": 0, "maximum": 3, "check_interval": 1000.0} | bounds))  # type: ignore[arg-type]
         with registry.owned():
             async with Connections() as connections:
-                around = Surroundings(connections, registry, Vault(bytes(KEY_BYTES)))
+                around = Surroundings(connections, lab.daemon_endpoint, registry, Vault(bytes(KEY_BYTES)))
                 async with WalletPool(program, around, made) as pool:
                     await asyncio.sleep(0)  # the pool's own first check comes before any of the test's
                     yield pool
@@ -220,7 +220,7 @@ async def test_condemned_server_of_the_operator_comes_back_when_it_is_well(
     """An attached server in doubt is not used until it answers again; then whatever it holds is closed first."""
     server = await lab.start_wallet_process(tmp_path)
     async with making() as pool:
-        attached = AttachedServer.at(pool.around.connections, server.endpoint)
+        attached = AttachedServer.at(pool.around.connections, server.endpoint, pool.around.daemon)
         pool._quarantine.append(attached)
         attached.condemn("a call timed out")
         await freeze(server.running)

@@ -48,9 +48,9 @@ class AttemptStep(StrEnum):
     VALIDATED = "validated"
     #: The second signer is about to sign. After a crash here the attempt is discarded, never signed again.
     SIGN_INTENT = "sign_intent"
-    #: The second signer's wallet was stored after the signature, and the signed set is in the database.
+    #: The second signer's wallet was stored after the signature, and the bytes of the transactions are in the database.
     SIGNED = "signed"
-    #: The signed set was sent at least once; the same bytes are sent again after any doubt.
+    #: The daemon took the transactions; the same bytes are sent again after any doubt.
     SUBMITTED = "submitted"
     #: Given up before it was signed. Its key images bind the next attempt.
     DISCARDED = "discarded"
@@ -100,7 +100,7 @@ class Payout:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a payout. The sets are sealed: a transaction set can carry nonces."""
+    """One try at a payout. The proposal is sealed: a transaction set can carry nonces."""
 
     payout: str
     number: int
@@ -108,7 +108,6 @@ class Attempt:
     proposer: WalletRole
     cosigner: WalletRole
     sealed_proposal: str = ""
-    sealed_signed_set: str = ""
     transactions: tuple[PayoutTransaction, ...] = ()
     #: Why what was proposed was not signed; empty where it was, or where a crash or a lost wallet ended the attempt.
     refused: str = ""

@@ -5,7 +5,7 @@ wallet that was opened again does not know it. The attempt is given up, both sig
 begins. What *is* signed and stored is never built again: the same bytes are sent until they are in the chain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -20,11 +20,19 @@ from escrowd.monero.versions import Capability
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import NothingShared, ProposalRefused
 from escrowd.service.payouts.proposing import propose_to_several
-from escrowd.service.payouts.validate import Expected, validate
+from escrowd.service.payouts.validate import Expected, signed_bytes, validate
 from escrowd.service.payouts.wallets import Proposal, Seen, Signers, check_spendable
 
 #: From these steps on the signed bytes are there. Before them an attempt that was interrupted is given up.
 SIGNED_STEPS: Final = frozenset({AttemptStep.SIGNED, AttemptStep.SUBMITTED})
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAttempt:
+    """An attempt at step ``SIGNED``, and the bytes of its transactions by their ids, hex."""
+
+    attempt: Attempt
+    raw_transactions: Mapping[str, str]
 
 
 class Journal(Protocol):
@@ -34,8 +42,8 @@ class Journal(Protocol):
         """Store a step of an attempt. Raises LeaseLost."""
         ...
 
-    async def save_signed(self, attempt: Attempt, plan: PayoutPlan, residue: int) -> None:
-        """Store a signed attempt, and with its payout what it pays, spends and leaves behind. Raises LeaseLost."""
+    async def save_signed(self, signed: SignedAttempt, plan: PayoutPlan, residue: int) -> None:
+        """Store a signed attempt and its bytes, and what its payout pays, spends and leaves. Raises LeaseLost."""
         ...
 
     async def note(self, seen: Seen) -> None:
@@ -101,10 +109,10 @@ async def sign_payout(
     attempt = replace(attempt, step=AttemptStep.VALIDATED, transactions=_transactions(described, proposal))
     await journal.save(attempt)
     crash_point(CrashPoint.P6_VALIDATED)
-    attempt = await _signed(signers, proposal, attempt, journal)
-    await journal.save_signed(attempt, plan, plan.residue + sum(one.change_amount for one in described))
+    signed_attempt = await _signed(signers, proposal, attempt, journal)
+    await journal.save_signed(signed_attempt, plan, plan.residue + sum(one.change_amount for one in described))
     crash_point(CrashPoint.P10_SIGNED_IN_DB)
-    return attempt
+    return signed_attempt.attempt
 
 
 def interrupted(attempts: Sequence[Attempt]) -> Attempt | None:
@@ -140,6 +148,7 @@ async def _sync(signers: Signers, plan: PayoutPlan, attempt: Attempt, journal: J
     exported = await signers.export()
     await journal.save(replace(attempt, step=AttemptStep.EXPORTED))
     await signers.import_from_each_other(exported)
+    await signers.rescan_spent()
     seen = await signers.see(plan.account)
     await journal.note(seen)
     check_spendable(plan, seen)
@@ -187,8 +196,13 @@ def _transactions(described: Sequence[DescribedTransaction], proposal: Proposal)
     )
 
 
-async def _signed(signers: Signers, proposal: Proposal, attempt: Attempt, journal: Journal) -> Attempt:
-    """Let the co-signer sign. Between the intent and the stored signature lies the only step that is never repeated."""
+async def _signed(signers: Signers, proposal: Proposal, attempt: Attempt, journal: Journal) -> SignedAttempt:
+    """Let the co-signer sign. Between the intent and the stored signature lies the only step that is never repeated.
+
+    Raises:
+        ProposalRefused: what was signed is not what was described.
+
+    """
     attempt = replace(attempt, step=AttemptStep.SIGN_INTENT)
     await journal.save(attempt)
     crash_point(CrashPoint.P7_SIGN_INTENT)
@@ -196,12 +210,11 @@ async def _signed(signers: Signers, proposal: Proposal, attempt: Attempt, journa
     txset, txids = await signers.sign(proposal.txset)
     if len(set(txids)) != len(attempt.transactions):
         raise ProposalRefused(f"a set of {len(attempt.transactions)} transactions was signed as {len(set(txids))}")
-    return replace(
-        attempt,
-        step=AttemptStep.SIGNED,
-        sealed_signed_set=journal.seal(txset, attempt),
-        transactions=tuple(replace(one, txid=txid) for one, txid in zip(attempt.transactions, txids, strict=True)),
-    )
+    submitted = await signers.submitted(txset)
+    crash_point(CrashPoint.P9_RECORDED)
+    raw_transactions = signed_bytes(submitted, txids, [one.key_images for one in attempt.transactions])
+    transactions = tuple(replace(one, txid=txid) for one, txid in zip(attempt.transactions, txids, strict=True))
+    return SignedAttempt(replace(attempt, step=AttemptStep.SIGNED, transactions=transactions), raw_transactions)
 
 
 def attempt_of(payout: str, number: int, pair: Pair) -> Attempt:

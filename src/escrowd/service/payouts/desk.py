@@ -35,6 +35,7 @@ from escrowd.service.payouts.attempt import (
     to_be_excluded,
 )
 from escrowd.service.payouts.errors import (
+    BytesMissing,
     NothingLeft,
     NothingShared,
     NotReplaceable,
@@ -97,7 +98,7 @@ class PayoutDesk:
         self._daemon = daemon
         self._sealer = sealer
         self._randomness = randomness
-        self._sending = Sending(store, sessions, daemon, sealer)
+        self._sending = Sending(store, daemon)
 
     async def pay(self, task: Task) -> tuple[Event, ...]:
         """Carry out the order of an escrow, as far as to the daemon's pool.
@@ -199,7 +200,7 @@ class PayoutDesk:
             ]
         for payout, sent in older:
             is_alive = sent is not None and not all(is_impossible(one, ledger) for one in sent.transactions)
-            if sent is not None and is_alive and await self._sending.is_taken(task.escrow.id, sent, task.claim):
+            if sent is not None and is_alive and await self._sending.is_taken(sent, task.claim):
                 raise NotReplaceable(f"payout {payout.id} is signed and may still be mined: it cannot be replaced")
             log.warning("payout.replaced", escrow=task.escrow.id, payout=payout.id, order=version)
             async with self._store.transaction() as tx:
@@ -261,7 +262,11 @@ class PayoutDesk:
         try:
             if signed(work.attempts) is None:
                 work = await self._sign_as_planned(work)
-            return await self._send(work)
+            try:
+                return await self._send(work)
+            except BytesMissing:
+                work = await self._sign_as_planned(await self._without_bytes(work))
+                return await self._send(work)
         except (Uneconomic, NotAllThere, TooManyInputs, NothingShared, ProposalRefused) as error:
             return await self._give_up(work, error)
         except (NothingLeft, NotSubmitted) as error:
@@ -283,6 +288,16 @@ class PayoutDesk:
             ledger = await tx.ledgers.ledger(payout.escrow)
             return _Work(task, payout, attempts, ledger, replaced, ledger.chain_height)
 
+    async def _without_bytes(self, work: _Work) -> _Work:
+        """Discard a signed attempt that cannot be sent. The next one spends a part of what it spends (I3)."""
+        attempt = signed(work.attempts)
+        if attempt is not None:
+            log.error("payout.bytes_missing", payout=attempt.payout, attempt=attempt.number)
+            async with self._store.transaction() as tx:
+                await tx.hold_claim(work.task.claim)
+                await tx.payouts.save_attempt(replace(attempt, step=AttemptStep.DISCARDED))
+        return await self._load(work.task, work.payout)
+
     async def _sign_as_planned(self, work: _Work) -> _Work:
         for _ in range(MOST_PLANS - 1):
             try:
@@ -299,7 +314,7 @@ class PayoutDesk:
         return await self._sign(work)
 
     async def _sign(self, work: _Work) -> _Work:
-        """Plan, sign with the first pair whose wallets can be had, and send while they are at hand."""
+        """Plan, sign with the first pair whose wallets can be had, and send."""
         rate = await normal_fee_rate(self._daemon)
         plan = await self._plan(work, rate)
         async with lease_first(self._sessions, work.payout.escrow, work.payout.signers) as (lease, pair):
@@ -308,7 +323,7 @@ class PayoutDesk:
             journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer)
             bounds = Bounds(rate, work.to_be_excluded)
             attempt = await sign_payout(Signers(lease, pair, work.readable), plan, attempt, bounds, journal)
-            attempt = await self._sending.submit(attempt, lease.wallet(attempt.cosigner), work.task.claim)
+        attempt = await self._sending.submit(attempt, work.task.claim)
         # Its steps have been stored with what is paid, so that is read anew.
         async with self._store.transaction() as tx:
             payouts = await tx.payouts.all_of(work.payout.escrow)
@@ -320,8 +335,8 @@ class PayoutDesk:
         if attempt is None:
             raise AssertionError(f"payout {work.payout.id} has no signed attempt")
         if attempt.step is not AttemptStep.SUBMITTED:
-            # A crash came between the signature and the answer to its submission: a wallet sends the same bytes.
-            await self._sending.submit_again(work.payout.escrow, attempt, work.task.claim)
+            # A crash came between the signature and the answer to its submission: the same bytes are sent.
+            await self._sending.submit(attempt, work.task.claim)
         payout = replace(work.payout, transactions=attempt.transactions)
         async with self._store.transaction() as tx:
             await tx.hold_claim(work.task.claim)

@@ -48,6 +48,13 @@ class NothingShared(PayoutError):
     """A new attempt would spend none of the money that an earlier one spends: both could be mined."""
 
 
+class BytesMissing(PayoutError):
+    """The bytes of a signed transaction are not stored, and the daemon does not have it: a new attempt takes its place.
+
+    Only an escrowd that stored the signed set in place of the bytes has left such an attempt.
+    """
+
+
 class NotSubmitted(PayoutError):
     """The daemon did not take a signed transaction. The same bytes are sent again."""
 

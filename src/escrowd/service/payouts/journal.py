@@ -6,6 +6,7 @@ from typing import Protocol
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import Attempt, Payout, PayoutStatus
 from escrowd.domain.secret import Secret
+from escrowd.service.payouts.attempt import SignedAttempt
 from escrowd.service.payouts.wallets import Seen
 from escrowd.service.ports import Claim, Store
 
@@ -37,18 +38,20 @@ class ClaimJournal:
             await tx.hold_claim(self._claim)
             await tx.payouts.save_attempt(attempt)
 
-    async def save_signed(self, attempt: Attempt, plan: PayoutPlan, residue: int) -> None:
-        """Store a signed attempt, and with its payout what it pays, spends and leaves behind. Raises LeaseLost."""
+    async def save_signed(self, signed: SignedAttempt, plan: PayoutPlan, residue: int) -> None:
+        """Store a signed attempt and its bytes, and what its payout pays, spends and leaves. Raises LeaseLost."""
         payout = replace(
             self._payout,
             status=PayoutStatus.SIGNING,
             output_keys=plan.keys,
-            transactions=attempt.transactions,
+            transactions=signed.attempt.transactions,
             residue=residue,
         )
         async with self._store.transaction() as tx:
             await tx.hold_claim(self._claim)
-            await tx.payouts.save_attempt(attempt)
+            for txid, raw in signed.raw_transactions.items():
+                await tx.payouts.keep_raw(txid, raw)
+            await tx.payouts.save_attempt(signed.attempt)
             await tx.payouts.save(payout)
 
     async def note(self, seen: Seen) -> None:

@@ -9,8 +9,6 @@ from typing import Final
 
 import structlog
 
-from escrowd.domain.conflicts import LeaseLost
-from escrowd.domain.errors import EscrowdError
 from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.escrow.events import Event, PayoutConfirmed, PayoutFailed, PayoutReorged
 from escrowd.domain.escrow.facts import Escrow, HoldReason
@@ -26,30 +24,23 @@ from escrowd.domain.payouts.records import (
     PayoutTransaction,
 )
 from escrowd.monero.daemon import MoneroDaemon
-from escrowd.monero.errors import MultisigRefused
 from escrowd.monero.results_daemon import KeyImageStatus
-from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
-from escrowd.service.payouts.errors import NothingLeft, NotSubmitted
-from escrowd.service.payouts.journal import Sealer, set_purpose
-from escrowd.service.ports import Claim, Sessions, Store, Transaction
+from escrowd.service.payouts.errors import BytesMissing, NothingLeft, NotSubmitted
+from escrowd.service.ports import Claim, Store, Transaction
 
 log = structlog.get_logger()
 
 #: Blocks after which a payout is followed no more: no chain was ever reorganised so deep.
 FOLLOWED_BLOCKS: Final = 720
-#: How often a set is sent in one call before it counts as refused. A wallet also says so where it met no daemon.
-SUBMISSIONS: Final = 2
 
 
 class Sending:
     """Looks after signed transactions."""
 
-    def __init__(self, store: Store, sessions: Sessions, daemon: MoneroDaemon, sealer: Sealer) -> None:
+    def __init__(self, store: Store, daemon: MoneroDaemon) -> None:
         self._store = store
-        self._sessions = sessions
         self._daemon = daemon
-        self._sealer = sealer
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -62,71 +53,62 @@ class Sending:
         statuses = await self._daemon.is_key_image_spent([image for one in transactions for image in one.key_images])
         return KeyImageStatus.SPENT_IN_POOL in statuses
 
-    async def is_taken(self, escrow: EscrowId, attempt: Attempt, claim: Claim) -> bool:
-        """Send a signature once more, and say whether the daemon has it, or might have it again.
+    async def is_taken(self, attempt: Attempt, claim: Claim) -> bool:
+        """Send a signature once more, and return whether the daemon has it, or might have it again.
 
         It takes none whose rings name outputs that a deep reorganisation has removed: that was seen on mainnet, with
         18 blocks in September 2025. What is contested in the pool may be taken when the pool has forgotten the rival.
 
         Raises:
-            EscrowdError: nobody knows.
+            EscrowdError: the outcome is unknown.
 
         """
         if await self.has_any(attempt) or await self.is_contested(attempt.transactions):
             return True
         try:
-            await self.submit_again(escrow, attempt, claim)
-        except (NotSubmitted, NothingLeft) as error:
+            await self.submit(attempt, claim)
+        except (NotSubmitted, NothingLeft, BytesMissing) as error:
             log.warning("payout.refused_for_good", payout=attempt.payout, error=str(error))
             # Of a set of several it may have taken one, and refused the next.
             return await self.has_any(attempt)
         return True
 
-    async def submit(self, attempt: Attempt, wallet: MoneroClient, claim: Claim) -> Attempt:
-        """Send a stored signature with a wallet, make sure that the daemon has it, and keep its bytes.
+    async def submit(self, attempt: Attempt, claim: Claim) -> Attempt:
+        """Send the stored bytes of a signed attempt, and make sure that the daemon has them. Needs no wallet.
 
         Returns the attempt with its new step, which is stored.
 
         Raises:
-            NothingLeft: somebody else's transaction spends the same money, and is in the chain.
+            NothingLeft: another transaction spends the same outputs, and is in the chain.
             NotSubmitted: the daemon does not take it.
-            MoneroError: nobody knows; call it again.
+            BytesMissing: there is nothing to send; nothing was sent.
+            MoneroError: the outcome is unknown; call it again.
 
         """
-        for _ in range(SUBMISSIONS):
-            missing = (await self._daemon.get_transactions(_txids(attempt), prune=True)).missed_tx
-            if not missing:
-                return await self._keep(attempt, claim)
+        missing = (await self._daemon.get_transactions(_txids(attempt), prune=True)).missed_tx
+        async with self._store.transaction() as tx:
+            raws = {txid: await tx.payouts.raw(txid) for txid in missing}
+        refused = ""
+        for txid, raw in raws.items():
+            if raw is None:
+                raise BytesMissing(f"the bytes of transaction {txid} of payout {attempt.payout} are not stored")
             claim.check()
             crash_point(CrashPoint.P11_SUBMIT_SENT)
-            try:
-                await wallet.submit_multisig(self._sealer.unseal(attempt.sealed_signed_set, set_purpose(attempt)))
-            except MultisigRefused as error:
-                # A wallet also says so of what the daemon has already, when it met no daemon, or when it has not read
-                # the outputs that are spent. The first is looked up; of the others a refresh is the test and the cure.
-                log.warning("payout.submission_refused", payout=attempt.payout, error=error.reason)
-                await wallet.refresh()
+            answer = await self._daemon.send_raw_transaction(raw)
             crash_point(CrashPoint.P12_SUBMIT_OK)
-        return await self._keep(attempt, claim)
+            if not answer.accepted:
+                refused = answer.why_not
+                log.warning("payout.submission_refused", payout=attempt.payout, txid=txid, reason=refused)
+        return await self._note_submitted(attempt, claim, refused)
 
-    async def submit_again(self, escrow: EscrowId, attempt: Attempt, claim: Claim) -> Attempt:
-        """Send a stored signature with whichever signer's wallet can be had. Raises as :meth:`submit`."""
-        try:
-            async with self._sessions.lease(escrow, (attempt.cosigner,)) as lease:
-                return await self.submit(attempt, lease.wallet(attempt.cosigner), claim)
-        except (LeaseLost, NothingLeft, NotSubmitted):
-            raise
-        except EscrowdError as error:
-            log.warning("payout.cosigner_missing", payout=attempt.payout, error=str(error))
-        async with self._sessions.lease(escrow, (attempt.proposer,)) as lease:
-            return await self.submit(attempt, lease.wallet(attempt.proposer), claim)
-
-    async def _keep(self, attempt: Attempt, claim: Claim) -> Attempt:
-        """Keep the bytes of sent transactions, so that no wallet is needed to send them again, and note the step."""
+    async def _note_submitted(self, attempt: Attempt, claim: Claim, refused: str) -> Attempt:
         found = await self._daemon.get_transactions(_txids(attempt))
         if found.missed_tx:
             await self._check_not_spent_by_others(attempt)
-            raise NotSubmitted(f"the daemon does not take transaction {found.missed_tx[0]} of payout {attempt.payout}")
+            raise NotSubmitted(
+                f"the daemon does not take transaction {found.missed_tx[0]} of payout {attempt.payout}: "
+                f"{refused or 'it accepted it and does not have it'}"
+            )
         crash_point(CrashPoint.P13_IN_POOL)
         submitted = replace(attempt, step=AttemptStep.SUBMITTED)
         async with self._store.transaction() as tx:

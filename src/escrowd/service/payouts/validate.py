@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from escrowd.chain.reading import Unreadable
+from escrowd.chain.transaction import parse_signed_transaction
 from escrowd.domain.payouts.fees import LARGEST_MULTIPLE, RING_SIZE, FeeRate
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.monero.results_signing import DescribedTransaction
@@ -53,6 +55,33 @@ def validate(
     """
     for complaint in _complaints(described, key_images, expected):
         raise ProposalRefused(complaint)
+
+
+def signed_bytes(submitted: Sequence[str], txids: Sequence[str], key_images: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Return the bytes, hex, of each signed transaction by its id, out of what was recorded; other bytes are left out.
+
+    The id is computed from the bytes, so they are those that the co-signer signed. They spend what was validated.
+
+    Raises:
+        ProposalRefused: the bytes of a transaction are missing, or they spend other outputs or lock the money.
+
+    """
+    found: dict[str, str] = {}
+    spent: dict[str, set[str]] = {}
+    for raw in submitted:
+        try:
+            transaction = parse_signed_transaction(bytes.fromhex(raw))
+        except (Unreadable, ValueError):
+            continue
+        if transaction.txid in txids and transaction.unlock_time == 0:
+            found[transaction.txid] = raw
+            spent[transaction.txid] = {image.hex() for image in transaction.key_images}
+    for txid, images in zip(txids, key_images, strict=True):
+        if txid not in found:
+            raise ProposalRefused(f"the co-signer's wallet did not hand over the bytes of transaction {txid}")
+        if spent[txid] != set(images):
+            raise ProposalRefused(f"transaction {txid} was signed with other inputs than validated")
+    return found
 
 
 def fee_limit(rate: FeeRate, inputs: int, outputs: int) -> int:

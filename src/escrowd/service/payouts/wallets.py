@@ -61,6 +61,7 @@ class Signers:
 
     def __init__(self, lease: Lease, pair: Pair, height: int = 0) -> None:
         self._lease = lease
+        self._pair = pair
         self._height = height
         self._proposer, self._cosigner = (lease.wallet(role) for role in pair)
         self._seen = Seen((), (), ())
@@ -166,6 +167,23 @@ class Signers:
         await self._cosigner.store()
         crash_point(CrashPoint.P9_SIGN_STORED)
         return signed.tx_data_hex, signed.tx_hash_list
+
+    async def submitted(self, signed: Secret) -> tuple[str, ...]:
+        """Return the bytes, hex, of the transactions that the co-signer's wallet would send. Nothing is sent.
+
+        Raises:
+            MultisigRefused: the wallet does not take its own set: the attempt is to be given up, and made anew.
+
+        """
+        return await self._lease.submitted(self._pair[1], signed)
+
+    async def rescan_spent(self) -> None:
+        """Let both wallets take from the daemon which outputs are spent, in chain or pool.
+
+        An earlier attempt that a wallet submitted counts as spent there for 500 seconds, though the daemon may have
+        refused it (``process_unconfirmed_transfer``).
+        """
+        await asyncio.gather(self._proposer.rescan_spent(), self._cosigner.rescan_spent())
 
     async def cosigner_capabilities(self) -> frozenset[Capability]:
         """Return what the co-signer's wallet process can do. Raises UnknownVersion."""

@@ -35,6 +35,8 @@ class SimulatedChain:
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self.known: dict[str, SimulatedTransaction] = {}
+        #: Signed transactions whose bytes a wallet has handed over, whether they were sent or not.
+        self.submitted: dict[str, SimulatedTransaction] = {}
         self.blocks: list[SimulatedBlock] = list(_BEGINNING)
         #: Ids, in the order of their coming.
         self.pool: dict[str, None] = {}

@@ -144,7 +144,8 @@ class SimulatedDaemon:
 
     def send_raw_transaction(self, params: Params) -> SubmittedTransaction:
         """Take a transaction into the pool."""
-        transaction = self._chain.known.get(txid_of_raw(str(params["tx_as_hex"])))
+        txid = txid_of_raw(str(params["tx_as_hex"]))
+        transaction = self._chain.known.get(txid) or self._chain.submitted.get(txid)
         refusal = Refusal.INVALID_INPUT if transaction is None else self._chain.send(transaction)
         return SubmittedTransaction(
             status="OK" if refusal is None else "Failed",

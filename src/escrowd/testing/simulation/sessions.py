@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, cast
 
 from typing_extensions import override
@@ -17,11 +17,15 @@ from escrowd.monero.transport import Endpoint
 from escrowd.testing.simulation.faults import Life, Place
 from escrowd.testing.simulation.transport import Answer, SimulatedTransport
 from escrowd.testing.simulation.wallet import SimulatedWallet
-from escrowd.testing.simulation.wallet_rpc import Surroundings, WalletRpc
+from escrowd.testing.simulation.wallet_rpc import RECORDER_HOST, Surroundings, WalletRpc
 from escrowd.wallets.errors import UnknownEscrow
 from escrowd.wallets.records import WalletRecord
 from escrowd.wallets.server import WalletServer
 from escrowd.wallets.session import OpenWallet, SessionLease, Tip, WalletSession
+from escrowd.wallets.submissions import SubmissionRecorder
+
+#: The daemon of all wallets.
+DAEMON: Final = Endpoint("simulated-daemon", 1)
 
 #: A wallet on the disk of one node.
 FileKey = tuple[int, EscrowId, WalletRole]
@@ -81,7 +85,7 @@ class WalletProcess(WalletServer):
         self.rpc = WalletRpc(house.around, lambda wallet: house.write(key, wallet))
         self._is_up = True
         transport = SimulatedTransport(self, house.around.faults, life)
-        super().__init__(f"simulated-{key[0]}-{key[2]}", Endpoint("simulated", 0), transport)
+        super().__init__(f"simulated-{key[0]}-{key[2]}", Endpoint("simulated", 0), transport, DAEMON)
 
     def adopted_by(self, life: Life) -> "WalletProcess":
         """Return the same process for the service that found it running."""
@@ -136,7 +140,25 @@ class WalletProcess(WalletServer):
 
 
 class SimulatedLease(SessionLease):
-    """The real lease, but for saving: one wallet after the other, and a failure as itself."""
+    """The real lease, but for saving: one wallet after the other, and a failure as itself; and for sockets."""
+
+    def __init__(self, session: WalletSession, roles: Sequence[WalletRole], recorders: dict[str, list[str]]) -> None:
+        super().__init__(session, _TIPS, roles)
+        self._recorders = recorders
+
+    @override
+    def _recorder(self) -> AbstractAsyncContextManager[SubmissionRecorder]:
+        return self._recording()
+
+    @asynccontextmanager
+    async def _recording(self) -> AsyncIterator[SubmissionRecorder]:
+        recorder = SubmissionRecorder(Endpoint(RECORDER_HOST, len(self._recorders) + 1))
+        address = f"{recorder.endpoint.host}:{recorder.endpoint.port}"
+        self._recorders[address] = recorder.recorded
+        try:
+            yield recorder
+        finally:
+            del self._recorders[address]
 
     @override
     async def store(self) -> None:
@@ -169,7 +191,7 @@ class SimulatedSessions:
                 if role not in session.wallets or not session.wallets[role].server.is_trusted:
                     session.wallets[role] = OpenWallet(session.records[role], await self._opened(escrow, role))
             try:
-                yield SimulatedLease(session, _TIPS, roles or tuple(WalletRole))
+                yield SimulatedLease(session, roles or tuple(WalletRole), self._house.around.recorders)
             finally:
                 session.raise_fences()
 
@@ -199,7 +221,9 @@ class SimulatedSessions:
         running = self._house.processes.get(key)
         if running is not None and running.is_trusted and running.rpc.wallet is not None:
             # After a restart, wallets are found open and taken over.
-            return running.adopted_by(self._life)
+            adopted = running.adopted_by(self._life)
+            await adopted.client.set_daemon(adopted.daemon)
+            return adopted
         process = WalletProcess(self._house, key, self._life)
         try:
             await process.client.open_wallet(f"{escrow}-{role}", Secret("password"))

@@ -11,7 +11,13 @@ from typing import TypeVar
 
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
-from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction, digest
+from escrowd.testing.simulation.transactions import (
+    SimulatedOutput,
+    SimulatedTransaction,
+    digest,
+    signed_blob,
+    txid_of_raw,
+)
 
 PaperT = TypeVar("PaperT")
 
@@ -59,14 +65,17 @@ class Proposed:
 
     def signed(self, role: WalletRole) -> SimulatedTransaction:
         """Return the transaction that the second signature of this role makes of it."""
-        txid = digest("transaction", self.unique, role)
+        images = tuple(each.key_image for each in self.inputs)
+        unique = digest("transaction", self.unique, role)
+        blob = signed_blob(unique, images, max(2, len(self.outputs)), self.fee, self.unlock_time)
         return SimulatedTransaction(
-            txid,
-            tuple(each.key_image for each in self.inputs),
+            txid_of_raw(blob),
+            images,
             self.outputs,
             self.fee,
             self.unlock_time,
             sources=tuple(each.txid for each in self.inputs),
+            blob=blob,
         )
 
 

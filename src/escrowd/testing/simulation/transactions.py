@@ -1,9 +1,13 @@
 """Transactions of the simulated chain. They are values: what is in one never changes."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from escrowd.chain.curve import KEY_BYTES, varint
+from escrowd.chain.transaction import parse_signed_transaction
 
 #: Who pays from outside owns its inputs under names that begin with this.
 OUTSIDE: Final = "outside"
@@ -51,11 +55,13 @@ class SimulatedTransaction:
     is_coinbase: bool = False
     #: Ids of the transactions whose outputs it spends, as far as they are of this world.
     sources: tuple[str, ...] = ()
+    #: Its bytes, hex, where the service reads them.
+    blob: str = ""
 
     @property
     def raw(self) -> str:
         """Its bytes, hex. The simulated daemon knows a transaction by them."""
-        return _MAGIC + self.txid
+        return self.blob or _MAGIC + self.txid
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,22 @@ class MinedOutput:
 
 def txid_of_raw(raw: str) -> str:
     """Return the id of the transaction with these bytes."""
-    return raw.removeprefix(_MAGIC)
+    if raw.startswith(_MAGIC):
+        return raw.removeprefix(_MAGIC)
+    return parse_signed_transaction(bytes.fromhex(raw)).txid
+
+
+def signed_blob(unique: str, key_images: Sequence[str], outputs: int, fee: int, unlock_time: int) -> str:
+    """Return the bytes, hex, of a transaction in the form of ``cryptonote_basic.h``; ``unique`` stands in its extra.
+
+    Its keys, amounts and signatures mean nothing.
+    """
+    inputs = b"".join(b"\x02\x00\x01\x00" + bytes.fromhex(each) for each in key_images)
+    prefix = b"\x02" + varint(unlock_time) + varint(len(key_images)) + inputs + varint(outputs)
+    prefix += (b"\x00\x03" + bytes(KEY_BYTES) + b"\x00") * outputs
+    extra = b"\x01" + bytes.fromhex(unique)
+    base = b"\x06" + varint(fee) + bytes(8 + KEY_BYTES) * outputs
+    return (prefix + varint(len(extra)) + extra + base + b"signatures").hex()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

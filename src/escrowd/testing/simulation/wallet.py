@@ -47,8 +47,9 @@ class SimulatedWallet:
     known: list[Known] = field(default_factory=list)
     #: What was in the pool for it at the last look, in piconero, by account and index.
     pooled: tuple[tuple[int, int, int], ...] = ()
-    #: One-time keys that it sent away itself, with the transaction that did.
-    sent: dict[str, str] = field(default_factory=dict)
+    #: One-time keys of outputs that it has submitted itself: spent, until it compares with the daemon. (A real wallet
+    #: does that by itself after 500 seconds, ``process_unconfirmed_transfer``.)
+    sent: frozenset[str] = frozenset()
     attributes: dict[str, str] = field(default_factory=dict)
     exports: int = 0
     #: Key images of what it leaves out of all that it builds.
@@ -63,7 +64,7 @@ class SimulatedWallet:
             self.height,
             list(self.known),
             self.pooled,
-            dict(self.sent),
+            self.sent,
             dict(self.attributes),
             self.exports,
             self.frozen,
@@ -84,6 +85,14 @@ class SimulatedWallet:
         fetched = max(0, chain.height - self.height)
         self.height = chain.height
         return fetched
+
+    def rescan_spent(self, chain: SimulatedChain) -> None:
+        """Take from chain and pool which outputs are spent, as far as their key images are known."""
+        for position, each in enumerate(self.known):
+            if each.imported:
+                is_spent = each.key_image in chain.spent_by or chain.spender_of(each.key_image) is not None
+                self.known[position] = replace(each, is_spent=is_spent)
+                self.sent = self.sent | {each.key} if is_spent else self.sent - {each.key}
 
     def forget(self) -> None:
         """Lose the outputs and all that belongs to them, as in an import that failed half-way."""
@@ -128,9 +137,9 @@ class SimulatedWallet:
         """Return whether we still have this nonce for an output."""
         return any(each.key == key and each.nonce and each.nonce == nonce for each in self.known)
 
-    def note_sent(self, keys: Sequence[str], txid: str) -> None:
-        """Note that a transaction, which we sent ourselves, spends these."""
-        self.sent |= dict.fromkeys(keys, txid)
+    def note_sent(self, keys: Sequence[str]) -> None:
+        """Note that a transaction, which this wallet submitted, spends these."""
+        self.sent |= frozenset(keys)
         self.known = [replace(each, is_spent=True) if each.key in keys else each for each in self.known]
 
     # --- what it holds ------------------------------------------------------------------------------------------------
@@ -159,6 +168,5 @@ class SimulatedWallet:
             return Known(now)
         # Only with the key image can it know what the others did (faults of a signer who is not asked).
         spender = chain.spent_by.get(before.key_image) if before.imported else None
-        sent = self.sent.get(now.output.key)
-        is_spent = spender is not None or (sent is not None and (sent in chain.pool or sent in chain.height_of))
+        is_spent = spender is not None or now.output.key in self.sent
         return before if before.is_spent is is_spent else replace(before, is_spent=is_spent)

@@ -1,7 +1,7 @@
 """A simulated monero-wallet-rpc: the methods that the service calls, answered as 0.18 answers them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from escrowd.domain.secret import Secret
@@ -50,6 +50,10 @@ OLD_RPC: Final = 1 << 16 | 25
 NEW_RPC: Final = 1 << 16 | 32
 
 
+#: Where recorders of submissions listen.
+RECORDER_HOST: Final = "simulated-recorder"
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all wallet processes of a world share. ``now`` is asked for the time in seconds since 1970."""
@@ -60,6 +64,8 @@ class Surroundings:
     costs: Costs
     now: Callable[[], int]
     rpc_version: int = OLD_RPC
+    #: What was submitted to each recorder, by its address.
+    recorders: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def is_new(self) -> bool:
@@ -74,6 +80,7 @@ class WalletRpc:
         self._around = around
         self._chain = around.chain
         self._write = write
+        self._daemon = ""
         self.wallet: SimulatedWallet | None = None
 
     # --- the process and its wallet -----------------------------------------------------------------------------------
@@ -81,6 +88,13 @@ class WalletRpc:
     def get_version(self, _params: Params) -> WalletRpcVersion:
         """Tell the version."""
         return WalletRpcVersion(self._around.rpc_version, release=True)
+
+    def set_daemon(self, params: Params) -> Nothing:
+        """Use another daemon, or a recorder."""
+        if self.wallet is None:
+            raise NoWalletOpen("set_daemon", -13, "No wallet file")
+        self._daemon = str(params["address"])
+        return Nothing()
 
     def store(self, params: Params) -> Nothing:
         """Write the file."""
@@ -117,7 +131,7 @@ class WalletRpc:
     def rescan_spent(self, _params: Params) -> Nothing:
         """Look for spends once more."""
         self._need_daemon("rescan_spent")
-        self._open.refresh(self._chain)
+        self._open.rescan_spent(self._chain)
         return Nothing()
 
     def get_height(self, _params: Params) -> Height:
@@ -257,15 +271,19 @@ class WalletRpc:
         return SignedMultisig(self._around.log.keep_set(signed), tuple(each.txid for each in signed.signed))
 
     def submit_multisig(self, params: Params) -> TransactionIds:
-        """Send what is signed."""
+        """Give what is signed to the recorder that is the wallet's daemon for the moment."""
         made = self._set(params["tx_data_hex"], "submit_multisig")
-        self._need_daemon("submit_multisig")
+        if self._around.is_new and any(each.key not in self._keys for one in made.transactions for each in one.inputs):
+            raise MultisigRefused("submit_multisig", -34, "Failed to parse multisig tx data.")
         if not made.signed:
-            raise MultisigRefused("submit_multisig", -36, "Not enough signatures")
+            raise MultisigRefused("submit_multisig", -36, "Not enough signers signed this transaction.")
+        recorder = self._around.recorders.get(self._daemon)
+        if recorder is None:
+            raise AssertionError("a wallet submits to the daemon, and the bytes are not known before")
         for transaction, proposed in zip(made.signed, made.transactions, strict=True):
-            if self._chain.send(transaction) is not None:
-                raise MultisigRefused("submit_multisig", -36, "transaction was rejected by daemon")
-            self._open.note_sent([each.key for each in proposed.inputs], transaction.txid)
+            recorder.append(transaction.raw)
+            self._chain.submitted[transaction.txid] = transaction
+            self._open.note_sent([each.key for each in proposed.inputs])
         return TransactionIds(tuple(each.txid for each in made.signed))
 
     # --- private ------------------------------------------------------------------------------------------------------
@@ -276,8 +294,13 @@ class WalletRpc:
             raise NoWalletOpen("", -13, "No wallet file")
         return self.wallet
 
+    @property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(each.key for each in self._open.known)
+
     def _need_daemon(self, method: str) -> None:
-        if self._around.faults.daemon_is_down:
+        # A recorder that is left over from a service that ended is not there any more.
+        if self._around.faults.daemon_is_down or self._daemon.startswith(RECORDER_HOST):
             raise DaemonNotReady(method, -38, "no connection to daemon")
 
     def _builder(self) -> Builder:
