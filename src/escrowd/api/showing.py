@@ -63,7 +63,6 @@ def preview_shown(action: str, previewed: Previewed) -> wire.PreviewedPayout:
         kind=_text(previewed.kind),
         total=previewed.total,
         network_fee=previewed.network_fee,
-        network_fee_is_exact=previewed.is_exact,
         left_out=previewed.left_out,
         outputs=tuple(wire.PaidOutput(to=each.to, amount=each.amount) for each in previewed.outputs),
     )

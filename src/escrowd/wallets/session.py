@@ -223,6 +223,8 @@ class SessionLease:
 
 async def _return_to_daemon(wallet: MoneroClient, server: WalletServer) -> None:
     """Give a wallet its daemon back. One that keeps the recorder's address would never see the chain again."""
+    if not server.is_trusted:
+        return  # a call before this one was lost, and has ended the process
     try:
         await asyncio.shield(wallet.set_daemon(server.daemon))
     except BaseException as error:

@@ -308,9 +308,8 @@ class PreviewedPayout(Answer):
     kind: Literal["release", "refund", "split"]
     #: Everything that would go in.
     total: Piconero
+    #: An estimate: the transaction's own weight decides. The vendor's part of a split and the operator's fee are exact.
     network_fee: Piconero
-    #: Whether the fee is the one that the wallet will ask for at the present rate, or our estimate of it.
-    network_fee_is_exact: bool
     #: What would stay behind because it costs more than it brings, or goes back to the buyer by itself.
     left_out: Piconero
     outputs: tuple[PaidOutput, ...]

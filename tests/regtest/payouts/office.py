@@ -7,13 +7,14 @@ nothing in a wallet, and what an earlier trade left in the chain is spent.
 import json
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from nacl.bindings import crypto_scalarmult_ed25519_noclamp
+from sqlalchemy import delete
 
 from escrowd.bootstrap import RunningHouse, open_wallet_house
 from escrowd.chain.scan import Place, Prepared, received
@@ -34,7 +35,7 @@ from escrowd.domain.payouts.records import Attempt, Payout
 from escrowd.domain.secret import Secret
 from escrowd.domain.watching import Cursor, FoundOutput, FoundSpend, PoolFindings, Progress, WatchedAddress
 from escrowd.monero.daemon import MoneroDaemon
-from escrowd.monero.errors import OutcomeUnknown
+from escrowd.monero.errors import WALLET_REFUSALS, OutcomeUnknown, Refused
 from escrowd.monero.methods import Method
 from escrowd.monero.results_daemon import Transaction
 from escrowd.monero.transport import CallRecord, Transport
@@ -42,6 +43,7 @@ from escrowd.service.advance import EscrowAdvance, Task
 from escrowd.service.payouts.desk import PayoutDesk
 from escrowd.service.ports import Lease
 from escrowd.service.worker import WorkClaim
+from escrowd.store import schema
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
 from escrowd.store.store import SqlStore, SqlWorkQueue
@@ -142,6 +144,24 @@ class Office:
         assert isinstance(server, WalletProcess)
         server.running.signal(signal.SIGKILL)
 
+    @contextmanager
+    def without_files(self, wallets: WalletSet) -> Iterator[None]:
+        """Take all wallet files of an escrow away until the end of the block."""
+        directory = self.running.pool.program.wallet_directory
+        with tempfile.TemporaryDirectory(dir=directory.parent) as elsewhere:
+            taken = [each.rename(Path(elsewhere) / each.name) for each in directory.glob(f"{wallets.escrow}*")]
+            assert taken
+            try:
+                yield
+            finally:
+                for each in taken:
+                    each.rename(directory / each.name)
+
+    def refuse(self, wallets: WalletSet, role: WalletRole, method: str, code: int, message: str) -> None:
+        """Let the next call of this method be refused, without reaching the wallet."""
+        server = self.server(wallets, role)
+        server.transport = _Refusing(server.transport, WALLET_REFUSALS[code](method, code, message))
+
     def lose_reply(self, wallets: WalletSet, role: WalletRole, method: str) -> None:
         """Let the reply to the next call of this method be lost after the wallet has done it."""
         server = self.server(wallets, role)
@@ -157,6 +177,7 @@ class Trade:
         self.id: EscrowId = wallets.escrow
         self.store = SqlStore(database, "test")
         self.desk = PayoutDesk(self.store, office.running.manager, office.daemon, office.vault)
+        self._database = database
         self._log = SqlWatchLog(database, office.vault)
         self._queue = SqlWorkQueue(database, "test")
         #: Transactions in which the watcher looks for money and spends.
@@ -240,6 +261,11 @@ class Trade:
             found = [await tx.payouts.attempts(each.id) for each in await tx.payouts.all_of(self.id)]
         return tuple(attempt for attempts in found for attempt in attempts)
 
+    async def lose_bytes(self) -> None:
+        """Remove the stored bytes of all signed transactions."""
+        async with self._database.transaction() as session:
+            await session.connection.execute(delete(schema.raw_transactions))
+
     def lease(self) -> AbstractAsyncContextManager[Lease]:
         """Lend the wallets to the test."""
         return self.office.running.manager.lease(self.id)
@@ -322,6 +348,19 @@ class _Losing:
         if method.name == self._method:
             raise OutcomeUnknown(f"the reply to {method.name} was lost")
         return reply
+
+
+class _Refusing:
+    """Hands calls on, and refuses the first one of a method."""
+
+    def __init__(self, transport: Transport, refusal: Refused) -> None:
+        self._transport = transport
+        self._refusals = [refusal]
+
+    async def call(self, method: Method, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
+        if self._refusals and self._refusals[0].method == method.name:
+            raise self._refusals.pop()
+        return await self._transport.call(method, params, result)
 
 
 async def _nothing(_task: Task) -> tuple[Event, ...]:

@@ -25,6 +25,7 @@ BEFORE_SIGNED = [
     CrashPoint.P7_SIGN_INTENT,
     CrashPoint.P8_SIGNED,
     CrashPoint.P9_SIGN_STORED,
+    CrashPoint.P9_RECORDED,
 ]
 
 
@@ -116,16 +117,53 @@ async def test_proposal_from_before_a_crash_cannot_be_signed_any_more(office: Of
         assert (await finished(trade)).number == 3
 
 
-async def test_lost_replies_cost_attempts_and_no_second_payout(office: Office) -> None:
-    """A lost reply on the way to the signature costs an attempt; one to the submission changes nothing at all."""
+async def test_stored_bytes_are_sent_without_any_wallet(office: Office) -> None:
+    """What is signed and stored goes out by the daemon, though no wallet process or file is left (E9, W6)."""
     async with office.trade(2) as trade:
         await released(trade)
-        for method in ("export_multisig_info", "sweep_all", "sign_multisig"):
+        await crash(trade, CrashPoint.P10_SIGNED_IN_DB)
+        office.kill(trade.wallets, WalletRole.ARBITER)
+        with office.without_files(trade.wallets):
+            office.calls.clear()
+            assert (await trade.advance()).status is Status.PAYING
+            (payout,) = await trade.payouts()
+            assert payout.status is PayoutStatus.BROADCAST
+            assert {call.endpoint for call in office.calls} == {office.lab.daemon_endpoint}
+        assert (await finished(trade)).number == 1
+
+
+async def test_signed_attempt_without_bytes_is_replaced_by_one_that_shares_an_input(office: Office) -> None:
+    """An attempt whose bytes are not stored, and that the daemon never saw, gives way to a new one (E9, I3)."""
+    async with office.trade(2) as trade:
+        await released(trade)
+        await crash(trade, CrashPoint.P10_SIGNED_IN_DB)
+        await trade.lose_bytes()
+        attempt = await finished(trade)
+        lost, _ = await trade.attempts()
+        assert attempt.number == 2
+        assert set(attempt.transactions[0].key_images) & set(lost.transactions[0].key_images)
+
+
+async def test_wallet_that_refuses_its_own_set_is_not_reported_as_a_refusal_of_the_daemon(office: Office) -> None:
+    """Where the wallet does not hand over the bytes, the attempt is given up and made anew; nothing is held (E9)."""
+    async with office.trade(2) as trade:
+        await released(trade)
+        async with trade.lease():
+            office.refuse(trade.wallets, COSIGNER, "submit_multisig", -34, "Failed to parse multisig tx data.")
+        with pytest.raises(MultisigRefused, match="Failed to parse"):
+            await trade.advance()
+        assert (await trade.escrow()).status is Status.PAYING
+        assert (await finished(trade)).number == 2
+
+
+async def test_lost_replies_cost_attempts_and_no_second_payout(office: Office) -> None:
+    """A lost reply on the way to the stored bytes costs an attempt, and never makes a second payout."""
+    async with office.trade(2) as trade:
+        await released(trade)
+        methods = ("export_multisig_info", "sweep_all", "sign_multisig", "set_daemon", "submit_multisig")
+        for method in methods:
             await lose_reply(trade, PROPOSER if method == "sweep_all" else COSIGNER, method)
-        await lose_reply(trade, COSIGNER, "submit_multisig")
-        *_, before = await trade.attempts()
-        after = await finished(trade)
-        assert (after.number, after.transactions) == (4, before.transactions)
+        assert (await finished(trade)).number == len(methods) + 1
 
 
 async def lose_reply(trade: Trade, role: WalletRole, method: str) -> None:

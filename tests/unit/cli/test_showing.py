@@ -109,7 +109,7 @@ def test_decision_hides_who_is_paid() -> None:
     held = reached(Status.HELD)
     funded = reached(Status.FUNDED)
     to_the_buyer = PaidOutput(funded.terms.refund_address, AMOUNT - 7)
-    previewed = Previewed(PayoutKind.REFUND, AMOUNT, 7, is_exact=False, left_out=0, outputs=(to_the_buyer,))
+    previewed = Previewed(PayoutKind.REFUND, AMOUNT, 7, left_out=0, outputs=(to_the_buyer,))
     foreseen = Foreseen(step(funded, Refunded(), Who.VENDOR, START), previewed, None, "", ("node-1",))
     shown = printed(foreseen_table("refund", foreseen))
     for part in ("funded -> paying", "refund of 1 XMR", "about 0.000000000007 XMR", "buyer    0.999999999993 XMR"):

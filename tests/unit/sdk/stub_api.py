@@ -116,7 +116,6 @@ _PREVIEW: Final = {
     "kind": "release",
     "total": "1000000000000",
     "network_fee": "30000000",
-    "network_fee_is_exact": True,
     "left_out": "0",
     "outputs": [{"to": "4C", "amount": "999970000000"}],
 }

@@ -63,8 +63,7 @@ def _money(foreseen: Foreseen) -> Iterator[tuple[str, str]]:
     if previewed is None:
         return
     yield "payout", f"{previewed.kind} of {xmr(previewed.total)}"
-    about = "" if previewed.is_exact else "about "
-    yield "network fee", f"{about}{xmr(previewed.network_fee)}, paid out of it"
+    yield "network fee", f"about {xmr(previewed.network_fee)}, paid out of it"
     if previewed.left_out:
         yield "left out", f"{xmr(previewed.left_out)}: worth less than its fee, or goes back to the buyer by itself"
 

@@ -6,7 +6,8 @@ Then that is taken from who bears it:
 
 * release: the vendor;
 * refund and return: the buyer;
-* split: both, in proportion to their parts. What does not divide evenly is borne by the buyer, less than one piconero.
+* split: both, in proportion to their parts. The vendor bears its part of the fee that is expected for the plan, and the
+  buyer the rest of the fee that the transaction turns out to have: about a hundredth of a fee more or less.
 
 The fee of the operator is a part of what the vendor's side gets and bears no network fee itself.
 """
@@ -18,11 +19,14 @@ from typing import Final
 from escrowd.domain.errors import EscrowdError, Fault
 from escrowd.domain.escrow.terms import LEAST_RETURN, Overpayment, Terms
 from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.records import PaidOutput, PayoutKind
 
 #: Inputs of a transaction with several receivers: wallet2 begins another one at 146 (``TX_WEIGHT_TARGET``), which up to
 #: 0.18.0 fails where the amounts are exact (``create_transactions_2`` then counts an input for the fee alone).
 MOST_INPUTS: Final = 120
+#: Outputs of every transaction, at least.
+LEAST_OUTPUTS: Final = 2
 
 
 class Uneconomic(EscrowdError):
@@ -81,26 +85,48 @@ class PayoutPlan:
         """Which addresses of the account are emptied."""
         return tuple(sorted({each.address_index for each in self.inputs}))
 
-    def outputs(self, network_fee: int) -> tuple[PaidOutput, ...]:
-        """Return what each receiver gets if the network takes so much. The sums are exact.
+    @property
+    def bearer(self) -> Receiver:
+        """Who bears the network fee, or, in a split, what the fee differs from the expected one: the buyer there."""
+        return next(each for each in reversed(self.receivers) if each.bears_network_fee and each.gross > 0)
+
+    def expected_fee(self, rate: FeeRate) -> int:
+        """Return the network fee that is expected for a transaction of this plan, in piconero.
+
+        A transaction has two outputs at least: one to a single receiver gets a second one of nothing.
+        """
+        return rate.estimate(len(self.inputs), max(LEAST_OUTPUTS, len(self.receivers)))
+
+    def outputs(self, network_fee: int, expected_fee: int) -> tuple[PaidOutput, ...]:
+        """Return what each receiver gets if the network takes ``network_fee``, in piconero. The sums are exact.
 
         What was spared is borne as the network fee is.
 
         Raises:
-            Uneconomic: somebody would get nothing.
+            Uneconomic: a receiver would get nothing.
 
         """
-        shares = _shares(
-            network_fee + self.spared, [each.gross if each.bears_network_fee else 0 for each in self.receivers]
-        )
+        outputs = self.outputs_before_fee(expected_fee)
         outputs = tuple(
-            PaidOutput(each.address, each.gross - share) for each, share in zip(self.receivers, shares, strict=True)
+            replace(each, amount=each.amount - network_fee - self.spared) if each.to == self.bearer.address else each
+            for each in outputs
         )
         if any(output.amount <= 0 for output in outputs):
             raise Uneconomic(
                 f"a network fee of {network_fee} piconero leaves nothing of a part of {self.total} piconero"
             )
         return outputs
+
+    def outputs_before_fee(self, expected_fee: int) -> tuple[PaidOutput, ...]:
+        """Return the outputs out of which the bearer's still has to pay the whole network fee."""
+        shares = _shares(expected_fee, [each.gross if each.bears_network_fee else 0 for each in self.receivers])
+        others = sum(
+            share for each, share in zip(self.receivers, shares, strict=True) if each.address != self.bearer.address
+        )
+        return tuple(
+            PaidOutput(each.address, each.gross + (others if each.address == self.bearer.address else -share))
+            for each, share in zip(self.receivers, shares, strict=True)
+        )
 
     def spending(self, keys: Collection[str]) -> "PayoutPlan":
         """Return the plan that spends exactly these of its outputs, those left out among them.
@@ -217,9 +243,6 @@ def _merged(parts: Sequence[Receiver]) -> tuple[Receiver, ...]:
 
 
 def _shares(fee: int, weights: Sequence[int]) -> list[int]:
-    """Divide a fee in proportion to the weights; what does not divide evenly is borne by the last who bears any."""
+    """Divide a fee in proportion to the weights, rounded down."""
     total = sum(weights)
-    shares = [fee * weight // total for weight in weights]
-    last = max(index for index, weight in enumerate(weights) if weight > 0)
-    shares[last] += fee - sum(shares)
-    return shares
+    return [fee * weight // total for weight in weights]

@@ -34,10 +34,8 @@ class Previewed:
 
     kind: PayoutKind
     total: int
+    #: An estimate: the wallet charges for the weight of the transaction that it makes, which differs by some bytes.
     network_fee: int
-    #: Whether wallet2 asks for just this fee at this rate. A sweep to a single receiver is charged by its true weight,
-    #: which may differ by some bytes from what we reckon.
-    is_exact: bool
     left_out: int
     outputs: tuple[PaidOutput, ...]
 
@@ -89,11 +87,5 @@ def _decided(escrow: Escrow, decision: Decision, vendor_share: int | None) -> tu
 
 
 def _reckoned(plan: PayoutPlan, rate: FeeRate) -> Previewed:
-    is_exact = len(plan.receivers) > 1
-    inputs, receivers = len(plan.inputs), len(plan.receivers)
-    # A transaction has two outputs at least: a sweep to one receiver makes a second one of nothing.
-    fee = rate.asked(inputs, receivers) if is_exact else rate.estimate(inputs, _LEAST_OUTPUTS)
-    return Previewed(plan.kind, plan.total, fee, is_exact, plan.residue, plan.outputs(fee))
-
-
-_LEAST_OUTPUTS: Final = 2
+    fee = plan.expected_fee(rate)
+    return Previewed(plan.kind, plan.total, fee, plan.residue, plan.outputs(fee, fee))

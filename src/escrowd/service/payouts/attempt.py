@@ -19,7 +19,7 @@ from escrowd.monero.results_signing import DescribedTransaction
 from escrowd.monero.versions import Capability
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import NothingShared, ProposalRefused
-from escrowd.service.payouts.proposing import propose_to_several
+from escrowd.service.payouts.proposing import propose_exact_amounts, propose_less_fee
 from escrowd.service.payouts.validate import Expected, signed_bytes, validate
 from escrowd.service.payouts.wallets import Proposal, Seen, Signers, check_spendable
 
@@ -103,7 +103,8 @@ async def sign_payout(
             await signers.primary_address(),
             bounds.rate,
             images,
-            describes_sources=Capability.DESCRIBE_SOURCES in await signers.cosigner_capabilities(),
+            describes_sources=Capability.DESCRIBE_SOURCES in signers.cosigner_capabilities,
+            may_leave_change=len(plan.receivers) > 1 and Capability.SUBTRACT_FEE not in signers.proposer_capabilities,
         ),
     )
     attempt = replace(attempt, step=AttemptStep.VALIDATED, transactions=_transactions(described, proposal))
@@ -162,8 +163,10 @@ async def _propose(
     if len(plan.receivers) == 1:
         proposal = await signers.sweep(plan)
         plan = _as_swept(plan, proposal, seen, rate)
+    elif Capability.SUBTRACT_FEE in signers.proposer_capabilities:
+        proposal = await propose_less_fee(signers, plan, rate)
     else:
-        proposal, plan = await propose_to_several(signers, plan, rate, seen.key_images, journal.check)
+        proposal, plan = await propose_exact_amounts(signers, plan, rate, seen.key_images, journal.check)
     await signers.keep_proposal()
     return proposal, plan
 

@@ -244,7 +244,7 @@ class PayoutDesk:
             now = spendable(there, work.ledger, payout.account)
             try:
                 plan = plan_payout(terms, payout.kind, payout.vendor_share, now, rate.dust())
-                plan.outputs(rate.estimate(len(plan.inputs), max(2, len(plan.receivers))))
+                plan.outputs(plan.expected_fee(rate), plan.expected_fee(rate))
             except (NotAllThere, Uneconomic) as error:
                 later = may_come(there, payout.account)
                 if later > sum(each.amount for each in now) and later >= payout.vendor_share:
@@ -389,7 +389,7 @@ async def _account_worth_returning(
     for account in sorted({each.account for each in late}.difference(without)):
         try:
             plan = plan_payout(escrow.terms, PayoutKind.RETURN, 0, spendable(late, ledger, account), rate.dust())
-            plan.outputs(rate.estimate(len(plan.inputs), 2))
+            plan.outputs(plan.expected_fee(rate), plan.expected_fee(rate))
         except Uneconomic as error:
             log.info("payout.not_worth_returning", escrow=escrow.id, account=account, reason=str(error))
             continue

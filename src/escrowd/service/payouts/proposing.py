@@ -1,4 +1,8 @@
-"""How several receivers are paid exact amounts by a wallet that cannot take its fee out of them.
+"""How several receivers are paid exact amounts, out of all that there is.
+
+Since ``Capability.SUBTRACT_FEE`` one receiver bears the fee: the wallet takes it out of that output, and nothing is
+left over. That output is the first one. With more than two outputs wallet2 counts wrongly which of them bear the fee,
+unless it is the first (``create_transactions_2``: ``pop_index`` moves the last one up), and refuses what it built.
 
 Before ``Capability.SUBTRACT_FEE`` the amounts have to be known before the fee is, and what they leave beyond it becomes
 change. wallet2 asks for the fee of its own estimate, which we can reckon too: with just that set aside nothing is left
@@ -28,7 +32,19 @@ MARGINS: Final = (0, 1, 3, 7, 14, 25, 40)
 ROUNDS: Final = 4
 
 
-async def propose_to_several(
+async def propose_less_fee(signers: Signers, plan: PayoutPlan, rate: FeeRate) -> Proposal:
+    """Build one transaction that pays all receivers, and whose fee one of them bears. Needs ``SUBTRACT_FEE``.
+
+    Raises:
+        WalletNotReady: the wallet does not build it.
+
+    """
+    outputs = plan.outputs_before_fee(plan.expected_fee(rate))
+    bearer_first = sorted(outputs, key=lambda each: each.to != plan.bearer.address)
+    return await signers.transfer_less_fee(plan, bearer_first)
+
+
+async def propose_exact_amounts(
     signers: Signers, plan: PayoutPlan, rate: FeeRate, key_images: Mapping[str, str], check: Callable[[], None]
 ) -> tuple[Proposal, PayoutPlan]:
     """Build one transaction that pays all receivers; return it, and the plan that it carries out.
@@ -72,11 +88,11 @@ def _spent(proposal: Proposal, key_of: Mapping[str, str]) -> set[str]:
 
 async def _built(signers: Signers, plan: PayoutPlan, rate: FeeRate, check: Callable[[], None]) -> Proposal:
     asked = rate.asked(len(plan.inputs), len(plan.receivers))
-    first, margin = await _with_margin(signers, plan, asked)
+    first, margin = await _with_margin(signers, plan, rate, asked)
     if first is not None and (margin or sum(first.fees) == asked):
         return first
     if first is None:
-        first = await signers.transfer(plan, plan.outputs(2 * asked))
+        first = await signers.transfer(plan, plan.outputs(2 * asked, plan.expected_fee(rate)))
     if first is None:
         raise TooManyInputs(
             f"the wallet does not pay {len(plan.receivers)} receivers out of {len(plan.inputs)} outputs"
@@ -84,7 +100,7 @@ async def _built(signers: Signers, plan: PayoutPlan, rate: FeeRate, check: Calla
     learned = sum(first.fees)
     log.info("payout.fee_learned", fee=learned, expected=asked)
     await _refreshed(signers, check)
-    second, _ = await _with_margin(signers, plan, learned)
+    second, _ = await _with_margin(signers, plan, rate, learned)
     if second is None:
         raise TooManyInputs(f"the wallet asked for a fee of {learned} piconero, and does not build with that")
     return second
@@ -96,13 +112,13 @@ async def _refreshed(signers: Signers, check: Callable[[], None]) -> None:
     await signers.import_from_each_other(await signers.export())
 
 
-async def _with_margin(signers: Signers, plan: PayoutPlan, fee: int) -> tuple[Proposal | None, int]:
+async def _with_margin(signers: Signers, plan: PayoutPlan, rate: FeeRate, fee: int) -> tuple[Proposal | None, int]:
     """Build with the smallest margin that works; return it, too.
 
     What was refused has left no signature outside the wallet, so the same nonces serve for the next one.
     """
     for margin in MARGINS:
-        proposal = await signers.transfer(plan, plan.outputs(fee + fee * margin // 100))
+        proposal = await signers.transfer(plan, plan.outputs(fee + fee * margin // 100, plan.expected_fee(rate)))
         if proposal is not None:
             return proposal, margin
     return None, 0

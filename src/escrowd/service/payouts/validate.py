@@ -40,6 +40,8 @@ class Expected:
     key_images: frozenset[str]
     #: Whether the co-signer's wallet has ``Capability.DESCRIBE_SOURCES``.
     describes_sources: bool
+    #: Whether exact amounts were asked for, without ``Capability.SUBTRACT_FEE``: only these can leave change.
+    may_leave_change: bool
 
 
 def validate(
@@ -110,7 +112,7 @@ def _complaints(
     for number, (one, spent) in enumerate(zip(described, key_images, strict=False), 1):
         for complaint in _about_one(one, len(spent), expected):
             yield f"transaction {number}: {complaint}"
-    yield from _about_receivers(described, expected.plan)
+    yield from _about_receivers(described, expected)
 
 
 def _about_inputs(
@@ -155,18 +157,18 @@ def _about_one(one: DescribedTransaction, inputs: int, expected: Expected) -> It
     yield from (complaint for holds, complaint in laws if not holds)
 
 
-def _about_receivers(described: Sequence[DescribedTransaction], plan: PayoutPlan) -> Iterator[str]:
+def _about_receivers(described: Sequence[DescribedTransaction], expected: Expected) -> Iterator[str]:
+    plan = expected.plan
     fee = sum(one.fee for one in described)
     change = sum(one.change_amount for one in described)
-    # A sweep leaves none. Exact amounts for several receivers can leave what the network did not ask for.
     rest = change + plan.spared
-    if rest > (fee // LARGEST_REST_DIVISOR if len(plan.receivers) > 1 else 0):
+    if rest > (fee // LARGEST_REST_DIVISOR if expected.may_leave_change else 0):
         yield f"{rest} piconero of what is set aside for the network would stay behind"
     paid: Counter[str] = Counter()
     for one in described:
         for each in one.recipients:
             paid[each.address] += each.amount
-    wanted = {each.to: each.amount for each in plan.outputs(fee + change)}
+    wanted = {each.to: each.amount for each in plan.outputs(fee + change, plan.expected_fee(expected.rate))}
     if dict(paid) != wanted:
         yield f"it pays {_amounts(paid)}, and {_amounts(wanted)} are planned"
 

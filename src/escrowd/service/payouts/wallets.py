@@ -65,14 +65,22 @@ class Signers:
         self._height = height
         self._proposer, self._cosigner = (lease.wallet(role) for role in pair)
         self._seen = Seen((), (), ())
+        #: What the processes of the wallets can do, known from the first export on: an upgrade exchanges the program
+        #: under one wallet after the other.
+        self.proposer_capabilities: frozenset[Capability] = frozenset()
+        self.cosigner_capabilities: frozenset[Capability] = frozenset()
 
     async def export(self) -> tuple[Secret, Secret]:
         """Let both read the chain, make fresh nonces, and be stored.
 
         Raises:
             WalletBehind: a wallet does not come as far in the chain as we know it to be.
+            UnknownVersion: a wallet process is of no known version.
 
         """
+        self.proposer_capabilities, self.cosigner_capabilities = await asyncio.gather(
+            self._proposer.capabilities(), self._cosigner.capabilities()
+        )
         await asyncio.gather(self._proposer.refresh(), self._cosigner.refresh())
         # A refresh was seen to say that all is well and to stay behind, at a transaction made for that.
         heights = await asyncio.gather(self._proposer.get_height(), self._cosigner.get_height())
@@ -135,16 +143,34 @@ class Signers:
 
         ``None``: the amounts leave too little for the network.
         """
+        try:
+            return await self._transfer(plan, outputs)
+        except (TransferRefused, NotEnoughMoney):
+            return None
+
+    async def transfer_less_fee(self, plan: PayoutPlan, outputs: Sequence[PaidOutput]) -> Proposal:
+        """Build one transaction that pays each receiver its amount, the first one less the network fee.
+
+        Raises:
+            WalletNotReady: the wallet does not build it.
+
+        """
+        try:
+            return await self._transfer(plan, outputs, subtract_fee_from=[0])
+        except (TransferRefused, NotEnoughMoney) as error:
+            raise WalletNotReady(f"the wallet could not build the payout: {error.reason}") from error
+
+    async def _transfer(
+        self, plan: PayoutPlan, outputs: Sequence[PaidOutput], subtract_fee_from: Sequence[int] = ()
+    ) -> Proposal:
         async with self._only_planned(plan):
-            try:
-                built = await self._proposer.transfer(
-                    [Recipient(each.to, each.amount) for each in outputs],
-                    account_index=plan.account,
-                    subaddr_indices=plan.address_indices,
-                    priority=Priority.NORMAL,
-                )
-            except (TransferRefused, NotEnoughMoney):
-                return None
+            built = await self._proposer.transfer(
+                [Recipient(each.to, each.amount) for each in outputs],
+                account_index=plan.account,
+                subaddr_indices=plan.address_indices,
+                priority=Priority.NORMAL,
+                subtract_fee_from_outputs=subtract_fee_from,
+            )
         return Proposal(built.multisig_txset, (built.fee,), (built.spent_key_images.key_images,))
 
     async def keep_proposal(self) -> None:
@@ -184,10 +210,6 @@ class Signers:
         refused it (``process_unconfirmed_transfer``).
         """
         await asyncio.gather(self._proposer.rescan_spent(), self._cosigner.rescan_spent())
-
-    async def cosigner_capabilities(self) -> frozenset[Capability]:
-        """Return what the co-signer's wallet process can do. Raises UnknownVersion."""
-        return await self._cosigner.capabilities()
 
     async def primary_address(self) -> str:
         """Return the escrow's own address, as the co-signer knows it."""

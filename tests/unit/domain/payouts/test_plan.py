@@ -36,7 +36,7 @@ def outputs(*amounts: int, account: int = 0) -> list[ReceivedOutput]:
 
 
 def paid(plan: PayoutPlan, fee: int = FEE) -> dict[str, int]:
-    return {each.to: each.amount for each in plan.outputs(fee)}
+    return {each.to: each.amount for each in plan.outputs(fee, fee)}
 
 
 # --- who gets what ---------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_parts_of_one_address_are_one_output() -> None:
     """Who gets money for several reasons gets it in one output, and bears the network fee if one of them does."""
     same = replace(WITH_FEE, payout_address=BUYER, fee=FeeRule(250, BUYER))
     plan = plan_payout(same, PayoutKind.RELEASE, AMOUNT, outputs(AMOUNT, AMOUNT))
-    assert plan.outputs(FEE) == (PaidOutput(BUYER, 2 * AMOUNT - FEE),)
+    assert plan.outputs(FEE, FEE) == (PaidOutput(BUYER, 2 * AMOUNT - FEE),)
 
 
 def test_operator_and_vendor_of_one_address_are_one_output() -> None:
@@ -199,14 +199,14 @@ def test_network_fee_that_takes_everything_is_refused(fee: int) -> None:
     """A fee that leaves a receiver nothing makes no output of nothing and no negative one."""
     plan = plan_payout(TERMS, PayoutKind.REFUND, 0, outputs(AMOUNT))
     with pytest.raises(Uneconomic, match=f"{fee} piconero"):
-        plan.outputs(fee)
+        plan.outputs(fee, fee)
 
 
 def test_one_side_that_cannot_bear_its_part_stops_the_payout() -> None:
     """A vendor whose part is smaller than the network fee gets no output of nothing."""
     plan = plan_payout(TERMS, PayoutKind.RELEASE, FEE, outputs(AMOUNT))
     with pytest.raises(Uneconomic):
-        plan.outputs(FEE)
+        plan.outputs(FEE, FEE)
 
 
 def test_operators_part_of_nothing_makes_no_output() -> None:
@@ -255,7 +255,7 @@ def test_sums_are_exact_for_any_numbers(
     assert sum(each.gross for each in plan.receivers) == plan.total == total
     assert len({each.address for each in plan.receivers}) == len(plan.receivers)
     try:
-        made = plan.outputs(fee)
+        made = plan.outputs(fee, fee)
     except Uneconomic:
         reject()
     assert sum(each.amount for each in made) + fee == total

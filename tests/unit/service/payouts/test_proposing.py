@@ -15,7 +15,7 @@ from escrowd.domain.payouts.plan import PayoutPlan, plan_payout
 from escrowd.domain.payouts.records import PaidOutput, PayoutKind
 from escrowd.domain.secret import Secret
 from escrowd.service.payouts.errors import TooManyInputs
-from escrowd.service.payouts.proposing import propose_to_several
+from escrowd.service.payouts.proposing import propose_exact_amounts
 from escrowd.service.payouts.wallets import Proposal, Signers
 
 XMR = 10**12
@@ -69,7 +69,7 @@ async def proposed(charges: Callable[[int], int | None]) -> tuple[Proposal, list
     plan = plan_payout(terms, PayoutKind.SPLIT, XMR // 3, outputs)
     stub = StubSigners(plan, charges)
     images = {key: image_of(key) for key in plan.keys}
-    proposal, carried_out = await propose_to_several(
+    proposal, carried_out = await propose_exact_amounts(
         cast("Signers", stub), plan, RATE, images, lambda: stub.used.append("checked")
     )
     assert carried_out == plan
@@ -137,7 +137,7 @@ async def test_wallet_that_leaves_something_out_each_time_ends_the_payout() -> N
     plan = plan_payout(terms, PayoutKind.RELEASE, XMR, outputs)
     stub = PickySigners(plan, at_least(ASKED))
     images = {image_of(key): key for key in plan.keys}
-    proposal, carried_out = await propose_to_several(
+    proposal, carried_out = await propose_exact_amounts(
         cast("Signers", stub), plan, RATE, {key: image for image, key in images.items()}, lambda: None
     )
     assert [images[image] for image in proposal.key_images[0]] == list(carried_out.keys)

@@ -45,6 +45,7 @@ class Proposed:
             RATE,
             frozenset(map(image_of, self.plan.keys)),
             describes_sources=any(each.sources for each in self.described),
+            may_leave_change=len(self.plan.receivers) > 1,
         )
 
     def judge(self) -> None:
@@ -65,7 +66,7 @@ def honest(plan: PayoutPlan, change: int = 0, batches: int = 1, *, sources: bool
     """Describe what an honest proposer builds for a plan, in so many transactions."""
     parts = [plan.inputs[start::batches] for start in range(batches)]
     fees = [RATE.asked(len(part), len(plan.receivers)) for part in parts]
-    paid = plan.outputs(sum(fees) + change)
+    paid = plan.outputs(sum(fees) + change, plan.expected_fee(RATE))
     described = []
     for part, fee in zip(parts, fees, strict=True):
         amount_in = sum(each.amount for each in part)
@@ -252,7 +253,6 @@ MUTATIONS: dict[str, tuple[Mutation, str]] = {
     # the fee
     "a fee of one piconero more at the operator's cost": (raised_fee(1, at=2), "it pays"),
     "a fee that the vendor bears alone": (raised_fee(1000), "it pays"),
-    "a fee at the buyer's cost": (raised_fee(10**6, at=1), "it pays"),
     "a fee that burns the money": (raised_fee(10**11), "its fee is"),
     "a fee of the highest priority": (raised_fee(40 * RATE.asked(2, 3)), "its fee is"),
     "no fee": (raised_fee(-RATE.asked(2, 3)), "pays nothing"),
@@ -302,6 +302,43 @@ MUTATIONS: dict[str, tuple[Mutation, str]] = {
     "a key cut short": (changed(extra=PLAIN_EXTRA[:-2]), "extra field"),
     "no hex": (changed(extra="xx"), "extra field"),
 }
+
+
+def test_fee_beyond_the_expected_one_is_borne_by_the_buyer() -> None:
+    """What our estimate of the fee is off by, the buyer of a split bears; the vendor's part stays as it was planned."""
+    proposed = split()
+    mutate = raised_fee(10**6, at=1)
+    validate(tuple(map(mutate, proposed.described)), proposed.key_images, proposed.expected)
+
+
+def test_change_is_refused_where_a_receiver_bears_the_fee() -> None:
+    """A wallet that takes the fee out of an output leaves no change; one piconero of it is refused."""
+    proposed = split(change=1)
+    validate(proposed.described, proposed.key_images, proposed.expected)
+    exact = replace(proposed.expected, may_leave_change=False)
+    with pytest.raises(ProposalRefused, match=r"1 piconero .* would stay behind"):
+        validate(proposed.described, proposed.key_images, exact)
+
+
+def test_missing_sources_are_refused_where_the_wallet_describes_them() -> None:
+    """A co-signer that can name the outputs that are spent has to: no description of them is no agreement (E1)."""
+    proposed = split()
+    with pytest.raises(ProposalRefused, match="other outputs than planned"):
+        validate(proposed.described, proposed.key_images, replace(proposed.expected, describes_sources=True))
+
+
+def test_sources_of_an_engine_that_names_wrong_ones_are_not_compared() -> None:
+    """0.18.5.0 lists sources and names a wrong member of the ring: they are not compared there (E1)."""
+    proposed = split(sources=True)
+    wrong = tuple(
+        msgspec.structs.replace(
+            each, sources=tuple(msgspec.structs.replace(one, pubkey="ee" * 64) for one in each.sources)
+        )
+        for each in proposed.described
+    )
+    validate(wrong, proposed.key_images, replace(proposed.expected, describes_sources=False))
+    with pytest.raises(ProposalRefused, match="other outputs than planned"):
+        validate(wrong, proposed.key_images, proposed.expected)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
