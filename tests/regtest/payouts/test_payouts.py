@@ -9,6 +9,7 @@ from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import AttemptStep, Payout, PayoutKind, PayoutStatus
+from escrowd.service.payouts.rates import normal_fee_rate
 from tests.regtest.payouts.office import AMOUNT, BUYER, OPERATOR, VENDOR, Office, Trade, a_deal, subaddress, with_fee
 
 B, V, A = WalletRole.BUYER, WalletRole.VENDOR, WalletRole.ARBITER
@@ -60,18 +61,20 @@ async def test_refund_pays_the_buyer_everything_beside_the_deposit_too(office: O
 
 
 async def test_split_pays_three_receivers_their_parts(office: Office) -> None:
-    """In a split each side bears the network fee by its part, and the operator's fee comes out of the vendor's part."""
+    """In a split the vendor bears its part of the expected network fee, the buyer the rest; one build, no change (E4)."""
     async with office.trade(0, with_fee(250)) as trade:
         assert (await trade.fund(AMOUNT // 2, AMOUNT // 2)).status is Status.FUNDED
         share = 3 * AMOUNT // 4
         moves = ((SplitProposed(share), Who.BUYER), (SplitAccepted(share), Who.VENDOR))
+        expected_fee = (await normal_fee_rate(office.daemon)).estimate(2, 3)
         payout = await decide(trade, (B, V), *moves)
         (one,) = payout.transactions
         earned = share * 250 // 10_000
         vendor, buyer = share - earned, AMOUNT - share
-        of_vendor = one.network_fee * vendor // (vendor + buyer)
+        of_vendor = expected_fee * vendor // (vendor + buyer)
         assert await paid_out(office, payout) == (buyer - one.network_fee + of_vendor, vendor - of_vendor, earned)
         assert (await trade.escrow()).status is Status.SPLIT
+        assert await trade.money_left() == []
 
 
 async def test_ruling_pays_excess_back_in_the_same_transaction(office: Office) -> None:
