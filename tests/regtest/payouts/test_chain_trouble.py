@@ -9,10 +9,11 @@ from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.networks import Network
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import AttemptStep, PayoutStatus
+from escrowd.monero.versions import Capability
 from escrowd.testing.funder import FUNDER_ADDRESS
 from tests.regtest.chain.hostile import Cases
 from tests.regtest.chain.mining import mine_by_hand
-from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
+from tests.regtest.payouts.office import AMOUNT, BUYER, VENDOR, Office, Trade
 from tests.unit.chain.sender import keys_of
 
 #: Blocks with outputs for rings.
@@ -103,8 +104,11 @@ async def test_rings_that_a_deep_reorganisation_broke_lock_the_money_up(rough: O
         assert await trade.money_left() == []
 
 
-async def test_transaction_that_no_wallet_gets_over_locks_the_money_up(rough: Office) -> None:
-    """What was there before a block at which the wallets are stuck for ever is paid out; what came later stays."""
+async def test_unreadable_output_takes_no_more_than_what_came_after_it(rough: Office) -> None:
+    """A transaction made to stop the wallets stops those of 0.18.0.0 permanently, and those of 0.18.5.3 not at all.
+
+    Wallets that are stuck pay out what was there before its block, and what came later stays; the others pay it all.
+    """
     async with rough.trade(4) as trade:
         assert (await trade.fund()).status is Status.FUNDED
         address = MoneroAddress.parse(trade.wallets.address, Network.REGTEST)
@@ -115,13 +119,21 @@ async def test_transaction_that_no_wallet_gets_over_locks_the_money_up(rough: Of
         await trade.say(Released(), Who.BUYER)
         assert (await trade.advance()).status is Status.PAYING
         assert (await trade.finish()).status is Status.COMPLETED
-        assert [each.step for each in await trade.attempts()][:2] == [AttemptStep.DISCARDED, AttemptStep.SUBMITTED]
-        (one,) = (await trade.payouts())[0].transactions
-        assert await rough.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
-        assert [each.amount for each in await trade.money_left()] == [AMOUNT // 4]
         async with trade.lease() as lease:
             heights = {await lease.wallet(role).get_height() for role in WalletRole}
-        assert max(heights) < (await rough.daemon.get_info()).height - 12
+            passes = Capability.PASSES_UNREADABLE_OUTPUTS in await lease.wallet(WalletRole.BUYER).capabilities()
+        (one,) = (await trade.payouts())[0].transactions
+        assert await rough.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
+        steps = [each.step for each in await trade.attempts()]
+        left = [each.amount for each in await trade.money_left()]
+        if passes:
+            assert steps == [AttemptStep.SUBMITTED]
+            assert await rough.paid_to(BUYER, [one.txid]) == [AMOUNT // 4]
+            assert left == []
+        else:
+            assert steps[:2] == [AttemptStep.DISCARDED, AttemptStep.SUBMITTED]
+            assert left == [AMOUNT // 4]
+            assert max(heights) < (await rough.daemon.get_info()).height - 12
 
 
 async def swept_outside(trade: Trade) -> str:

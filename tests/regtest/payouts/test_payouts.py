@@ -61,7 +61,7 @@ async def test_refund_pays_the_buyer_everything_beside_the_deposit_too(office: O
 
 
 async def test_split_pays_three_receivers_their_parts(office: Office) -> None:
-    """In a split the vendor bears its part of the expected network fee, the buyer the rest; one build, no change (E4)."""
+    """In a split the vendor bears its part of the expected network fee, the buyer the rest; no change (E4)."""
     async with office.trade(0, with_fee(250)) as trade:
         assert (await trade.fund(AMOUNT // 2, AMOUNT // 2)).status is Status.FUNDED
         share = 3 * AMOUNT // 4
