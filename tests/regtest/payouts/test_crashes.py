@@ -128,7 +128,7 @@ async def test_stored_bytes_are_sent_without_any_wallet(office: Office) -> None:
             assert (await trade.advance()).status is Status.PAYING
             (payout,) = await trade.payouts()
             assert payout.status is PayoutStatus.BROADCAST
-            assert {call.endpoint for call in office.calls} == {office.lab.daemon_endpoint}
+            assert office.calls == []
         assert (await finished(trade)).number == 1
 
 
