@@ -11,7 +11,7 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.errors import MultisigRefused
 from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.service.payouts.journal import set_purpose
-from tests.regtest.payouts.office import AMOUNT, VENDOR, Crashed, Office, Trade
+from tests.regtest.payouts.office import AMOUNT, SIGNING, VENDOR, Crashed, Office, Trade
 
 #: The buyer's release is signed by these.
 PROPOSER, COSIGNER = WalletRole.BUYER, WalletRole.VENDOR
@@ -128,7 +128,7 @@ async def test_stored_bytes_are_sent_without_any_wallet(office: Office) -> None:
             assert (await trade.advance()).status is Status.PAYING
             (payout,) = await trade.payouts()
             assert payout.status is PayoutStatus.BROADCAST
-            assert office.calls == []
+            assert not {call.method for call in office.calls} & {*SIGNING, "open_wallet"}
         assert (await finished(trade)).number == 1
 
 
