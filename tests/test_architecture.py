@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 PYTHON_FILES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 
-MOST_LINES_OF_A_FILE = 400
+#: A file is split by subject, not by length. Beyond this it hardly has one subject.
+MOST_LINES_OF_A_FILE = 600
 MOST_LINES_OF_A_FUNCTION = 40
 
 #: Directories that hold what tools made, beside those whose names end in ``_cache`` or ``.egg-info``.
@@ -69,7 +70,7 @@ def relative(path: Path) -> str:
 
 
 def test_file_is_too_long_to_read() -> None:
-    """No Python file has more than 400 lines."""
+    """No Python file has more lines than one subject takes."""
     lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in PYTHON_FILES}
     assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES_OF_A_FILE} == {}
 
