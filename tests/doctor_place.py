@@ -25,6 +25,8 @@ from escrowd.testing.ports import free_ports
 from escrowd.wallets.vault_key import make_key_file
 
 GENESIS: Final = "ab" * 32
+#: A block whose miner's transaction pays nothing, and that holds no other.
+EMPTY_BLOCK: Final = bytes([16, 16, 0]) + bytes(36) + bytes([2, 60, 1, 0xFF, 7, 0, 0, 0, 0])
 
 
 class StubDaemon:
@@ -51,6 +53,10 @@ class StubDaemon:
         }
         self.block_time = int(time.time())
         self.blocks: dict[int, str] = {0: GENESIS}
+        #: What every block is read as.
+        self.block = EMPTY_BLOCK
+        #: All of them are in block 903.
+        self.transactions: dict[str, bytes] = {}
         #: In place of any answer: a status of HTTP and a body.
         self.rubbish: tuple[int, bytes] | None = None
         self.is_silent = False
@@ -76,18 +82,39 @@ class StubDaemon:
             "reward": 1,
             "num_txes": 0,
         }
-        return web.json_response({"result": {"status": "OK", "block_header": header}})
+        txids = b"".join(map(bytes.fromhex, self.transactions))
+        blob = self.block[:-1] + bytes([len(self.transactions)]) + txids
+        block = {"miner_tx_hash": "aa" * 32, "json": "{}", "blob": blob.hex(), "tx_hashes": [*self.transactions]}
+        return web.json_response({"result": {"status": "OK", "block_header": header, **block}})
+
+    async def answer_transactions(self, request: web.Request) -> web.Response:
+        """Answer which of the wanted transactions there are."""
+        wanted = msgspec.json.decode(await request.read())["txs_hashes"]
+        found = [
+            {
+                "tx_hash": each,
+                "in_pool": False,
+                "double_spend_seen": False,
+                "pruned_as_hex": self.transactions[each].hex(),
+                "block_height": 903,
+            }
+            for each in wanted
+            if each in self.transactions
+        ]
+        missed = [each for each in wanted if each not in self.transactions]
+        return web.json_response({"status": "OK", "txs": found, "missed_tx": missed})
 
 
 @asynccontextmanager
-async def stub_daemon() -> AsyncIterator[StubDaemon]:
-    """Run a stub daemon on a free loopback port."""
+async def stub_daemon(port: int = 0) -> AsyncIterator[StubDaemon]:
+    """Run a stub daemon on a loopback port; 0: any that is free."""
     daemon = StubDaemon()
     application = web.Application()
     application.router.add_post("/json_rpc", daemon.answer)
+    application.router.add_post("/get_transactions", daemon.answer_transactions)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     daemon.port = runner.addresses[0][1]
     yield daemon
     await runner.cleanup()

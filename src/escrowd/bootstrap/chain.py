@@ -1,6 +1,6 @@
 """Puts together the watcher of the chain and the monitor over it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from escrowd.bootstrap.wallet_house import RunningHouse
 from escrowd.chain.metrics import ChainCollector
@@ -36,6 +36,8 @@ def monitor_of(
         WatcherSettings(network, settings.lookahead, settings.resting_every),
     )
     fallback = Fallback(WalletLook(wallets.manager), watch_log)
-    monitor = BlockchainMonitor(watcher, watch_log, settings.monitor, fallback)
+    # A private chain grows on demand: the age of its last block means nothing.
+    looking = replace(settings.monitor, oldest_tip=None) if network is Network.REGTEST else settings.monitor
+    monitor = BlockchainMonitor(watcher, watch_log, looking, fallback)
     wallets.metrics.register(ChainCollector(lambda: monitor.health, monitor.counters))
     return monitor

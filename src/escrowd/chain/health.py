@@ -1,7 +1,10 @@
 """What the monitor says of itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 
 class Trouble(StrEnum):
@@ -15,8 +18,33 @@ class Trouble(StrEnum):
     FAILING = "failing"
     #: The daemon says that it is not at the end of its chain.
     DAEMON_NOT_SYNCHRONIZED = "daemon_not_synchronized"
+    #: The daemon has fewer blocks than were seen before. Nothing is recorded.
+    DAEMON_BEHIND = "daemon_behind"
+    #: The last block is older than it can be on a chain that grows.
+    STALE_TIP = "stale_tip"
     #: The daemon follows another chain than the one that was watched. Nothing is recorded.
     WRONG_CHAIN = "wrong_chain"
+    #: The next block holds something that cannot be read. Nothing is recorded.
+    UNREADABLE = "unreadable"
+
+
+#: What the operator can do about each.
+ADVICE: Final[Mapping[Trouble, str]] = MappingProxyType(
+    {
+        Trouble.STARTING: "wait for the first look at the chain",
+        Trouble.LAGGING: "wait until it has caught up; if it does not, see the load of this machine and of the daemon",
+        Trouble.FAILING: "see the log of the service, and run 'escrowd doctor'",
+        Trouble.DAEMON_NOT_SYNCHRONIZED: "wait until monerod has caught up with its peers",
+        Trouble.DAEMON_BEHIND: "wait until monerod has caught up, or name the daemon that was used before; if its "
+        "shorter chain is the one to follow, 'escrowd chain rescan --accept'",
+        Trouble.STALE_TIP: "see that monerod has peers and room on its disk, and that the clock of this machine is "
+        "right",
+        Trouble.WRONG_CHAIN: "name the daemon or the database that belongs to the other; if the chain of this daemon "
+        "is the one to follow, 'escrowd chain rescan --accept'",
+        Trouble.UNREADABLE: "upgrade escrowd to a version that reads this block; if there is none, report it, and when "
+        "the transaction is known to pay no escrow, 'escrowd chain pass-over TXID'",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +64,8 @@ class MonitorHealth:
     height: int
     active: int
     resting: int
+    #: Transactions of the pool that cannot be read. They stop nothing.
+    unreadable_in_pool: int = 0
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ class ChainCollector(Collector):
         for name, help_text, value in (
             ("height", "Blocks that were looked through", health.height),
             ("age_seconds", "Time since a look at the chain succeeded", health.age),
+            ("unreadable_pool_transactions", "Transactions of the pool that cannot be read", health.unreadable_in_pool),
             ("fallback", "Whether wallets are asked in place of the watcher", health.is_falling_back),
         ):
             yield GaugeMetricFamily(f"escrowd_chain_{name}", help_text, value=value)

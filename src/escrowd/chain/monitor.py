@@ -10,10 +10,9 @@ from typing import Final, Protocol, Self
 
 import structlog
 
-from escrowd.chain.errors import WrongChain
-from escrowd.chain.health import MonitorCounters, MonitorHealth, Trouble
+from escrowd.chain.errors import DaemonBehind, UnreadableBlock, WrongChain
+from escrowd.chain.health import ADVICE, MonitorCounters, MonitorHealth, Trouble
 from escrowd.chain.ports import AwaitingMoney, Cursor, Lane, WalletReader, WatchedAddress, WatchLog
-from escrowd.chain.source import Tip
 from escrowd.chain.watcher import Watcher
 from escrowd.domain.errors import EscrowdError
 from escrowd.domain.identifiers import EscrowId
@@ -36,6 +35,8 @@ class MonitorSettings:
     longest_look: float = 30.0
     #: So many blocks behind still count as in sync.
     most_lag: int = 2
+    #: So old may the last block be by its own time; ``None`` on a private chain, which grows on demand.
+    oldest_tip: float | None = 3600.0
     #: How long it may see badly before wallets are asked.
     fallback_after: float = 120.0
     #: Between two rounds of asking the wallets of all escrows that wait for money.
@@ -105,6 +106,7 @@ class BlockchainMonitor:
         settings: MonitorSettings,
         fallback: Fallback | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.counters = MonitorCounters()
         self._watcher = watcher
@@ -112,8 +114,9 @@ class BlockchainMonitor:
         self._settings = settings
         self._fallback = fallback
         self._clock = clock
+        self._wall_clock = wall_clock
         self._news = asyncio.Event()
-        self._tip: Tip | None = None
+        self._has_looked = False
         self._error: Exception | None = None
         self._failures_in_a_row = 0
         self._succeeded_at = self._saw_well_at = clock()
@@ -186,6 +189,15 @@ class BlockchainMonitor:
         return self._trouble() is None
 
     @property
+    def why_not_in_sync(self) -> str:
+        """What is wrong and what to do about it, in words; empty while it is in sync."""
+        trouble = self._trouble()
+        if trouble is None:
+            return ""
+        error = f" ({self._error})" if isinstance(self._error, _OF_THE_CHAIN) else ""
+        return f"{trouble}{error}: {ADVICE[trouble]}"
+
+    @property
     def health(self) -> MonitorHealth:
         """How well it sees at the moment."""
         return MonitorHealth(
@@ -197,23 +209,30 @@ class BlockchainMonitor:
             height=0 if self.tip is None else self.tip.height,
             active=self._watcher.count(Lane.ACTIVE),
             resting=self._watcher.count(Lane.RESTING),
+            unreadable_in_pool=self._watcher.unreadable_in_pool,
         )
 
     def _trouble(self) -> Trouble | None:
-        lag = self._lag()
         if self._error is not None:
-            return Trouble.WRONG_CHAIN if isinstance(self._error, WrongChain) else Trouble.FAILING
-        if self._tip is None or lag is None:
+            return next((each for kind, each in _TROUBLES.items() if isinstance(self._error, kind)), Trouble.FAILING)
+        tip, lag = self._watcher.tip, self._lag()
+        if tip is None or lag is None or not self._has_looked:
             return Trouble.STARTING
-        if not self._tip.is_synchronized:
+        if not tip.is_synchronized:
             return Trouble.DAEMON_NOT_SYNCHRONIZED
         is_late = self._clock() - self._succeeded_at > self._settings.longest_look
-        return Trouble.LAGGING if is_late or lag > self._settings.most_lag else None
+        if is_late or lag > self._settings.most_lag or self._watcher.is_rescanning:
+            return Trouble.LAGGING
+        return Trouble.STALE_TIP if self._is_stale() else None
+
+    def _is_stale(self) -> bool:
+        oldest, tip = self._settings.oldest_tip, self.tip
+        return oldest is not None and tip is not None and self._wall_clock() - tip.time > oldest
 
     def _lag(self) -> int | None:
-        if self._tip is None or self.tip is None:
+        if self._watcher.tip is None or self.tip is None:
             return None
-        return max(0, self._tip.height - self.tip.height)
+        return max(0, self._watcher.tip.height - self.tip.height)
 
     def _is_falling_back(self) -> bool:
         # Where the daemon is the trouble, wallets that ask the same daemon see no more than the watcher.
@@ -239,7 +258,7 @@ class BlockchainMonitor:
         started = self._clock()
         self.counters.looks += 1
         try:
-            self._tip = await self._watcher.advance()
+            await self._watcher.advance()
         except Exception as error:  # noqa: BLE001 - the supervisor: watching goes on whatever happens
             self._note_failure(error)
             return min(self._settings.longest_backoff, self._settings.poll_interval * (1 << self._failures_in_a_row))
@@ -247,7 +266,7 @@ class BlockchainMonitor:
             self.counters.seconds += self._clock() - started
         if self._error is not None:
             log.info("chain.sees_again", failures=self._failures_in_a_row)
-        self._error, self._failures_in_a_row = None, 0
+        self._error, self._failures_in_a_row, self._has_looked = None, 0, True
         self._succeeded_at = self._clock()
         if self._trouble() is None:
             self._saw_well_at = self._succeeded_at
@@ -314,7 +333,14 @@ _MOST_DOUBLINGS: Final = 16
 #: Seconds between two log entries about failures.
 _COMPLAIN_EVERY: Final = 60.0
 
-_WALLETS_SEE_MORE: Final = frozenset({Trouble.STARTING, Trouble.LAGGING, Trouble.FAILING})
+_WALLETS_SEE_MORE: Final = frozenset({Trouble.STARTING, Trouble.LAGGING, Trouble.FAILING, Trouble.UNREADABLE})
+_TROUBLES: Final[Mapping[type[Exception], Trouble]] = {
+    WrongChain: Trouble.WRONG_CHAIN,
+    DaemonBehind: Trouble.DAEMON_BEHIND,
+    UnreadableBlock: Trouble.UNREADABLE,
+}
+#: Errors whose words name blocks and transactions only.
+_OF_THE_CHAIN: Final = tuple(_TROUBLES)
 
 
 class _Complaints:

@@ -6,8 +6,10 @@ from typing import Protocol
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.watching import (
-    KEPT_BLOCK_IDS,
+    DENSE_BLOCK_IDS,
+    AcceptedChain,
     BlockId,
+    ChainDecisions,
     Cursor,
     FoundOutput,
     FoundSpend,
@@ -20,9 +22,11 @@ from escrowd.domain.watching import (
 )
 
 __all__ = [
-    "KEPT_BLOCK_IDS",
+    "DENSE_BLOCK_IDS",
+    "AcceptedChain",
     "AwaitingMoney",
     "BlockId",
+    "ChainDecisions",
     "Cursor",
     "FoundOutput",
     "FoundSpend",
@@ -61,6 +65,10 @@ class WatchLog(Protocol):
 
     async def key_images(self, after: int = 0) -> NotedKeyImages:
         """Return the key images that were noted later than ``after``: 0, or ``last`` of an earlier answer."""
+        ...
+
+    async def decisions(self) -> ChainDecisions:
+        """Return what operators decided about the chain."""
         ...
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:

@@ -12,6 +12,9 @@ from escrowd.chain.curve import KEY_BYTES, keccak, varint
 from escrowd.chain.extra import Extra, parse_extra
 from escrowd.chain.reading import Reader, Unreadable
 
+#: The newest block version whose rules are known here, since August 2022 (``mainnet_hard_forks`` in ``hardforks.cpp``).
+KNOWN_BLOCK_VERSION: Final = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -49,6 +52,8 @@ class BlockHeader:
     previous_id: str
     #: Seconds since 1970, as its miner says.
     time: int
+    #: The hard fork whose rules it follows (``major_version``).
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,16 @@ def parse_signed_transaction(blob: bytes) -> Transaction:
     return Transaction(txid.hex(), prefix.unlock_time, prefix.is_coinbase, prefix.key_images, outputs, prefix.extra)
 
 
+def block_version(blob: bytes) -> int:
+    """Read the version of a block, with which each block begins.
+
+    Raises:
+        Unreadable: it is no number.
+
+    """
+    return Reader(blob).varint()
+
+
 def parse_block(blob: bytes) -> Block:
     """Read a block.
 
@@ -98,7 +113,7 @@ def parse_block(blob: bytes) -> Block:
 
     """
     reader = Reader(blob)
-    reader.varint()
+    version = reader.varint()
     reader.varint()
     time = reader.varint()
     previous = reader.take(KEY_BYTES)
@@ -110,7 +125,9 @@ def parse_block(blob: bytes) -> Block:
         raise Unreadable("something follows the block")
     hashed = header + _root([miner_txid, *hashes]) + varint(1 + len(hashes))
     identity = keccak(varint(len(hashed)) + hashed)
-    return Block(BlockHeader(identity.hex(), previous.hex(), time), miner, tuple(each.hex() for each in hashes))
+    return Block(
+        BlockHeader(identity.hex(), previous.hex(), time, version), miner, tuple(each.hex() for each in hashes)
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

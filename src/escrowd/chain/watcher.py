@@ -1,17 +1,20 @@
 """Watches addresses in one pass over the chain, and records what it finds together with how far it came."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from escrowd.chain.block_scan import chunk_of, outputs_in, spends_in
-from escrowd.chain.errors import ChainInconsistent, DaemonBehind, WrongChain
+from escrowd.chain.comparing import check_common, check_length
+from escrowd.chain.errors import ChainInconsistent, DaemonBehind, UnreadableBlock, WrongChain
 from escrowd.chain.key_images import KeyImages
 from escrowd.chain.pool import Pool
 from escrowd.chain.ports import (
-    KEPT_BLOCK_IDS,
+    DENSE_BLOCK_IDS,
     BlockId,
+    ChainDecisions,
     Cursor,
+    FoundOutput,
     FoundSpend,
     Lane,
     PoolFindings,
@@ -25,6 +28,7 @@ from escrowd.chain.source import ChainPart, ChainSource, SourceBlock, Tip
 from escrowd.chain.watched_keys import Lookahead, WatchedKeys
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
+from escrowd.domain.watching import kept_heights
 from escrowd.monero.errors import BlockRefused
 
 
@@ -57,6 +61,9 @@ class Watcher:
         self._key_images = KeyImages()
         self._pool = Pool(source, self._kernel, settings.most_pairs)
         self._cursor: Cursor | None = None
+        self._tip: Tip | None = None
+        self._is_rescanning = False
+        self._decisions = ChainDecisions()
         #: Blocks that were fetched and not looked through yet.
         self._ahead: tuple[SourceBlock, ...] = ()
         #: Blocks that were fetched for those who are behind, and that these have not seen yet.
@@ -76,6 +83,7 @@ class Watcher:
             if self._is_loaded:
                 return
             state = await self._log.load()
+            self._decisions = await self._log.decisions()
             keys = await asyncio.to_thread(lambda: [self._keys_of(each) for each in state.addresses])
             for address, its_keys in zip(state.addresses, keys, strict=True):
                 self._roster.put(address, its_keys)
@@ -136,11 +144,28 @@ class Watcher:
         return self._cursor
 
     @property
+    def tip(self) -> Tip | None:
+        """What the daemon last told of its chain; ``None`` before the first look."""
+        return self._tip
+
+    @property
+    def is_rescanning(self) -> bool:
+        """Whether the chain has parted from what is recorded, and the blocks that came instead are being read."""
+        return self._is_rescanning
+
+    @property
+    def unreadable_in_pool(self) -> int:
+        """How many transactions of the pool cannot be read."""
+        return self._pool.unreadable
+
+    @property
     def has_more(self) -> bool:
         """Whether it knows of work that need not wait for the next block."""
         if self._cursor is None or self._ahead or self._pool.has_more:
             return True
         height = self._cursor.height
+        if self._tip is not None and height < self._tip.height:
+            return True
         return bool(self._roster.joining(height) or self._roster.behind(height, self._settings.resting_every))
 
     # --- the work -----------------------------------------------------------------------------------------------------
@@ -153,22 +178,33 @@ class Watcher:
         Raises:
             WrongChain: the daemon follows another chain. Nothing was recorded.
             DaemonBehind: the daemon has not read so far. Nothing was recorded.
+            UnreadableBlock: the next block cannot be read. Nothing was recorded.
             EscrowdError: the daemon or the log failed; the next call goes on from what was recorded.
 
         """
         await self.load()
+        try:
+            return await self._advance()
+        except (WrongChain, DaemonBehind, UnreadableBlock):
+            # The operator may decide how to go on; the next call goes by it.
+            self._decisions = await self._log.decisions()
+            raise
+
+    async def _advance(self) -> Tip:
         self._late_spends += self._key_images.learn(await self._log.key_images(self._key_images.last))
         # The pool first: what leaves it after that is in a block that is read below.
         txids = await self._source.pool_ids()
-        tip = await self._source.tip()
-        cursor = self._cursor or await self._begin(tip)
-        split = await self._fetch(cursor, tip)
-        if split is not None:
-            cursor = split.cut(cursor)
+        tip = self._tip = await self._source.tip()
+        known = self._cursor or await self._begin(tip)
+        cursor = await self._fetch(known, tip)
+        rollback = None if cursor is known else cursor.height
+        if rollback is not None:
             self._older = ()
-            self._key_images.roll_back(split.height)
+            self._key_images.roll_back(rollback)
             txids = await self._source.pool_ids()  # what was in the blocks is there again
-        await self._look(cursor, split, txids, tip)
+        self._is_rescanning = rollback is not None
+        await self._look(await self._reaching_genesis(cursor), rollback, txids, tip)
+        self._is_rescanning = False
         await self._catch_up()
         return tip
 
@@ -182,65 +218,109 @@ class Watcher:
         genesis = await self._source.genesis()
         if tip.height == 1:
             return Cursor(1, 0, genesis, (BlockId(0, genesis),))
-        part = await self._source.from_height(max(1, tip.height - KEPT_BLOCK_IDS))
+        part = await self._source.from_height(max(1, tip.height - DENSE_BLOCK_IDS), self._decisions.passed_over)
         if not part.blocks:
-            raise ChainInconsistent("no blocks came, and there are some")
+            raise part.unreadable or ChainInconsistent("no blocks came, and there are some")
         self._ahead = part.blocks
         first = part.blocks[0]
         return Cursor(first.height, 0, genesis, (BlockId(first.height - 1, first.header.previous_id),))
 
-    async def _fetch(self, cursor: Cursor, tip: Tip) -> "_Split | None":
-        """Have the blocks at hand that follow the cursor; say where the chain parts from what was seen before."""
+    async def _reaching_genesis(self, cursor: Cursor) -> Cursor:
+        """Add ids from below the first one that is known, so that a fork of any depth is found."""
+        lowest = cursor.block_ids[0]
+        if cursor.is_reaching_genesis:
+            return cursor
+        heights = kept_heights(cursor.block_ids[-1].height, lowest.height)
+        older = [BlockId(height, await self._source.block_id(height)) for height in heights]
+        # Where the chain changed meanwhile, they may be of another one: the next look tries again.
+        is_ours = older[0].hash == cursor.genesis and await self._source.block_id(lowest.height) == lowest.hash
+        return replace(cursor, block_ids=(*older, *cursor.block_ids)) if is_ours else cursor
+
+    async def _fetch(self, cursor: Cursor, tip: Tip) -> Cursor:
+        """Have the blocks at hand that follow the cursor, and return it: cut to where the chain parts from it."""
         last = cursor.block_ids[-1].hash
         if self._ahead and self._ahead[0].header.previous_id == last:
-            return None
+            return cursor
         self._ahead = ()
         if tip.hash == last:
-            return None
-        if tip.height <= cursor.block_ids[0].height:
-            raise DaemonBehind(f"the daemon has {tip.height} blocks, and {cursor.height} were looked through before")
-        part = await self._after(cursor)
+            return cursor
+        is_accepted = await self._is_accepted(cursor, tip)
+        if not is_accepted:
+            check_length(cursor, tip.height)
+        part = _with_news(await self._after(cursor, is_accepted=is_accepted), cursor.block_ids[-1])
         if not part.blocks:
-            return None
-        first = part.blocks[0]
-        if first.id not in cursor.block_ids:
-            raise WrongChain(f"the daemon has none of the last {len(cursor.block_ids)} blocks that were seen before")
+            return cursor
+        common = part.blocks[0].id
+        if not is_accepted:
+            check_common(cursor, tip.height, common)
         self._ahead = part.blocks[1:]
-        return None if first.height + 1 == cursor.height else _Split(first.height + 1, first.header.time)
+        if common not in cursor.block_ids:  # the first block of a chain that was accepted
+            cursor = Cursor(cursor.height, cursor.time, common.hash, (common,))
+        elif common.height + 1 == cursor.height:
+            return cursor
+        return cursor.cut(common.height + 1, part.blocks[0].header.time)
 
-    async def _after(self, cursor: Cursor) -> ChainPart:
+    async def _is_accepted(self, cursor: Cursor, tip: Tip) -> bool:
+        """Whether the operator accepted the chain of the daemon in place of the one that was watched."""
+        for each in self._decisions.accepted:
+            if each.instead_of != cursor.block_ids[-1].hash or each.block.height >= tip.height:
+                continue
+            if await self._source.block_id(each.block.height) == each.block.hash:
+                return True
+        return False
+
+    async def _after(self, cursor: Cursor, *, is_accepted: bool) -> ChainPart:
+        """Return the blocks from the newest one on that the daemon has of those that are known."""
         ids = [each.hash for each in reversed(cursor.block_ids)]
-        if cursor.block_ids[0].height != 0:
+        if not cursor.is_reaching_genesis:
             ids.append(cursor.genesis)
         try:
-            return await self._source.after(ids)
+            return await self._source.after(ids, self._decisions.passed_over)
         except BlockRefused as error:
-            if await self._source.genesis() != cursor.genesis:
-                raise WrongChain("the chain of the daemon has another first block") from error
-            raise
+            genesis = await self._source.genesis()
+            if genesis == cursor.genesis:
+                raise
+            if not is_accepted:
+                raise WrongChain(
+                    f"the chain of the daemon has another first block, {genesis}, than the one that was watched"
+                ) from error
+        return await self._source.after([genesis], self._decisions.passed_over)
 
-    async def _look(self, cursor: Cursor, split: "_Split | None", txids: Collection[str], tip: Tip) -> None:
-        """Look through the next blocks, and through the pool where these are the last ones; record all of it."""
+    async def _look(self, cursor: Cursor, rollback: int | None, txids: Collection[str], tip: Tip) -> None:
+        """Look through the next blocks, and through the pool where these are the last ones; record all of it.
+
+        After a rollback those are all blocks to the end of the chain: else a deposit that is in both branches would be
+        gone for a moment, and its escrow held.
+        """
         addresses, joining = self._roster.in_step(cursor.height), self._roster.joining(cursor.height)
-        chunk = chunk_of(self._ahead, len(addresses), self._settings.most_pairs)
-        outputs = await asyncio.to_thread(outputs_in, chunk, addresses, self._kernel, self._pool)
-        moved = _moved(cursor, chunk)
-        pool = await self._look_at_pool(txids) if moved.height >= tip.height else None
         late_spends = tuple(self._late_spends)
+        outputs: list[FoundOutput] = []
+        spends = list(late_spends)
+        while True:
+            chunk = chunk_of(self._ahead, len(addresses), self._settings.most_pairs)
+            outputs += await asyncio.to_thread(outputs_in, chunk, addresses, self._kernel, self._pool)
+            spends += spends_in(chunk, self._key_images)
+            if chunk:
+                cursor = cursor.moved([each.id for each in chunk], chunk[-1].header.time)
+            self._ahead = self._ahead[len(chunk) :]
+            mined = [(transaction, place.height) for block in chunk for transaction, place in block.transactions]
+            self._key_images.note(mined, cursor.height)
+            if rollback is None or cursor.height >= tip.height:
+                break
+            if await self._fetch(cursor, tip) is not cursor or not self._ahead:
+                raise ChainInconsistent("the chain changed again while the blocks of another branch were read")
+        pool = await self._look_at_pool(txids) if cursor.height >= tip.height else None
         await self._record(
             Progress(
-                rollback=None if split is None else split.height,
-                outputs=outputs,
-                spends=(*late_spends, *spends_in(chunk, self._key_images)),
+                rollback=rollback,
+                outputs=tuple(outputs),
+                spends=tuple(spends),
                 pool=pool,
-                cursor=None if moved == self._cursor else moved,
+                cursor=None if cursor == self._cursor else cursor,
                 scanned=joining,
             )
         )
         del self._late_spends[: len(late_spends)]
-        self._ahead = self._ahead[len(chunk) :]
-        mined = [(transaction, place.height) for block in chunk for transaction, place in block.transactions]
-        self._key_images.note(mined, moved.height)
 
     async def _look_at_pool(self, txids: Collection[str]) -> PoolFindings | None:
         """Return what is in the pool, if that is not what was recorded last."""
@@ -267,7 +347,10 @@ class Watcher:
         if behind.start >= behind.end:
             return ()
         if not self._older or self._older[0].height != behind.start:
-            self._older = (await self._source.from_height(behind.start)).blocks
+            part = await self._source.from_height(behind.start, self._decisions.passed_over)
+            if not part.blocks and part.unreadable is not None:
+                raise part.unreadable
+            self._older = part.blocks
         blocks = tuple(each for each in self._older if each.height < behind.end)
         known = {each.height: each.hash for each in cursor.block_ids}
         if not blocks or blocks[0].height != behind.start:
@@ -298,22 +381,8 @@ class Watcher:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """Where the chain parts from what was seen before: the first height that is not the same."""
-
-    height: int
-    #: Time of the last block that is.
-    time: int
-
-    def cut(self, cursor: Cursor) -> Cursor:
-        """Return the cursor as it was before the blocks that are gone."""
-        kept = tuple(each for each in cursor.block_ids if each.height < self.height)
-        return Cursor(self.height, self.time, cursor.genesis, kept)
-
-
-def _moved(cursor: Cursor, blocks: Sequence[SourceBlock]) -> Cursor:
-    if not blocks:
-        return cursor
-    ids = (*cursor.block_ids, *(each.id for each in blocks))[-KEPT_BLOCK_IDS:]
-    return Cursor(blocks[-1].height + 1, blocks[-1].header.time, cursor.genesis, ids)
+def _with_news(part: ChainPart, last: BlockId) -> ChainPart:
+    """Return what came. Raises UnreadableBlock where that is nothing but the last known block, for this reason."""
+    if part.unreadable is not None and all(each.id == last for each in part.blocks):
+        raise part.unreadable
+    return part

@@ -9,6 +9,7 @@ from escrowd import __version__
 from escrowd.cli.audit import audit_app
 from escrowd.cli.backup import backup, restore
 from escrowd.cli.bench import bench_app
+from escrowd.cli.chain import chain_app
 from escrowd.cli.decisions import escrows_app
 from escrowd.cli.demo import demo
 from escrowd.cli.doctor import doctor
@@ -41,6 +42,7 @@ app.add_typer(escrows_app, name="escrows")
 app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(audit_app, name="audit")
+app.add_typer(chain_app, name="chain")
 app.add_typer(bench_app, name="bench")
 
 

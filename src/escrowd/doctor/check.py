@@ -51,8 +51,8 @@ class Thresholds:
     inodes_low: int = 10_000
     #: Free where the daemon keeps its chain, which grows by some ten GiB a year.
     daemon_disk_low: int = 5 * GIBIBYTE
-    #: Two blocks come in four minutes on average; none in two hours happens once in ages.
-    last_block: float = 2 * 60 * 60.0
+    #: As the service judges it: a block comes in two minutes on average, and none in an hour once in ages.
+    last_block: float = 60 * 60.0
     #: How much clocks may differ.
     clock: float = 60.0
     #: How long an effect may wait to be carried out.

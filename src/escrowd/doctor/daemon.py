@@ -8,14 +8,15 @@ from typing import Final
 
 from sqlalchemy import select
 
+from escrowd.chain.comparing import check_common, check_length, newest_common, unreadable_at
+from escrowd.chain.errors import DaemonBehind, WrongChain
 from escrowd.doctor.check import Check, Need, Surroundings
 from escrowd.doctor.findings import Finding, Kind, warning
 from escrowd.domain.networks import Network
-from escrowd.domain.watching import Cursor
 from escrowd.monero.errors import MoneroError, ReplyLost, Unreachable
 from escrowd.monero.results_daemon import DaemonInfo
 from escrowd.store import schema
-from escrowd.store.coding import decoded
+from escrowd.store.chain_decisions import ChainTable
 
 OUT_OF_REACH: Final = Kind(
     "daemon.out_of_reach",
@@ -51,7 +52,8 @@ OUT_OF_SYNC: Final = Kind(
 STALE: Final = Kind(
     "daemon.stale",
     "the last block of the daemon is {minutes} minutes old",
-    "see that the daemon has peers and room on its disk, and that the clock of this machine is right",
+    "see that the daemon has peers and room on its disk, and that the clock of this machine is right; nothing is "
+    "signed meanwhile and no deadline runs",
 )
 AHEAD: Final = Kind(
     "clock.chain",
@@ -76,18 +78,26 @@ IN_THE_CLEAR: Final = warning(
 OTHER_GENESIS: Final = Kind(
     "chain.other_genesis",
     "the daemon's chain begins with another block ({there}) than the one that this database was made with ({here})",
-    "name the daemon or the database that belongs to the other; nothing is paid out or recorded meanwhile",
+    "name the daemon or the database that belongs to the other; where the daemon's chain is the one to follow, "
+    "'escrowd chain rescan --accept'; nothing is signed or recorded meanwhile",
 )
 OTHER_BLOCKS: Final = Kind(
     "chain.other_blocks",
-    "the daemon has another block at height {height} than the one that was seen there",
-    "let the daemon catch up with its peers; if it then still differs from other nodes, keep the service stopped and "
-    "find out why a reorganisation was so deep",
+    "the daemon has none of the {seen} blocks that were watched but the first",
+    "let the daemon catch up with its peers; if it then still differs from other nodes, name another daemon; where its "
+    "chain is the one to follow, 'escrowd chain rescan --accept'",
 )
 BEHIND: Final = Kind(
     "chain.behind",
     "the daemon has {height} blocks, and {seen} were looked through before",
-    "wait until the daemon has caught up, or name the one that was used before",
+    "wait until the daemon has caught up, or name the one that was used before; where its shorter chain is the one to "
+    "follow, 'escrowd chain rescan --accept'",
+)
+UNREADABLE = Kind(
+    "chain.unreadable",
+    "{what}",
+    "upgrade escrowd to a version that reads this block; if there is none, report it, and when the transaction is "
+    "known to pay no escrow, 'escrowd chain pass-over TXID'; nothing is signed meanwhile and no deadline runs",
 )
 OTHER_NETWORK: Final = Kind(
     "database.other_network",
@@ -172,21 +182,31 @@ async def _way(around: Surroundings) -> Iterable[Finding]:
 
 async def _chain(around: Surroundings) -> Iterable[Finding]:
     async with around.opened.reading() as session:
-        body = (await session.connection.execute(select(schema.cursors.c.body))).scalars().first()
-    if body is None:
+        cursor = await ChainTable(session).cursor()
+    if cursor is None:
         return ()
-    cursor = decoded(body, Cursor)
     genesis = (await around.daemon.get_block_header_by_height(0)).hash
     if genesis != cursor.genesis:
         return (OTHER_GENESIS.found(there=genesis, here=cursor.genesis),)
     height = (await around.daemon.get_info()).height
-    if height < cursor.height - len(cursor.block_ids) + 1:
+    try:
+        check_length(cursor, height)
+        check_common(cursor, height, await newest_common(around.daemon, cursor))
+    except WrongChain:
+        return (OTHER_BLOCKS.found(seen=cursor.height),)
+    except DaemonBehind:
         return (BEHIND.found(height=height, seen=cursor.height),)
-    # The oldest one that is kept: younger ones may have been replaced, which the watcher follows.
-    for oldest in cursor.block_ids[:1]:
-        if (await around.daemon.get_block_header_by_height(oldest.height)).hash != oldest.hash:
-            return (OTHER_BLOCKS.found(height=oldest.height),)
     return ()
+
+
+async def _next_block(around: Surroundings) -> Iterable[Finding]:
+    async with around.opened.reading() as session:
+        chain = ChainTable(session)
+        cursor, decisions = await chain.cursor(), await chain.decisions()
+    if cursor is None or cursor.height >= (await around.daemon.get_info()).height:
+        return ()
+    unreadable = await unreadable_at(around.daemon, cursor.height, decisions.passed_over)
+    return () if unreadable is None else (UNREADABLE.found(what=unreadable),)
 
 
 async def _one_network(around: Surroundings) -> Iterable[Finding]:
@@ -213,5 +233,6 @@ CHECKS: Final = (
     Check(
         "the chain is the one of this database", _chain, (OTHER_GENESIS, OTHER_BLOCKS, BEHIND), _OURS | {Need.SCHEMA}
     ),
+    Check("the next block can be read", _next_block, (UNREADABLE,), _OURS | {Need.SCHEMA}),
     Check("the database is of our network", _one_network, (OTHER_NETWORK,), frozenset({Need.SCHEMA})),
 )

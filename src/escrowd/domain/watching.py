@@ -3,7 +3,7 @@
 A *height* of a block counts from 0. A cursor says how many blocks were looked through, so it is the height of the next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -12,8 +12,10 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.secret import Secret
 
-#: Blocks whose ids are kept: so deep a reorganisation is followed. A deeper one is for people to judge.
-KEPT_BLOCK_IDS: Final = 100
+#: So many of the last block ids are kept without a gap.
+DENSE_BLOCK_IDS: Final = 100
+#: The gap between two ids below those; it doubles whenever the depth does.
+FIRST_GAP: Final = 16
 
 
 class Lane(StrEnum):
@@ -60,8 +62,25 @@ class Cursor:
     time: int
     #: Id of the first block of the chain, hex.
     genesis: str
-    #: The last blocks that were looked through, oldest first and without a gap, at most ``KEPT_BLOCK_IDS``.
+    #: Blocks that were looked through, oldest first: the last ``DENSE_BLOCK_IDS``, below them fewer and fewer, and the
+    #: first block of the chain.
     block_ids: tuple[BlockId, ...]
+
+    @property
+    def is_reaching_genesis(self) -> bool:
+        """Whether the ids reach down to the first block. Those that older versions stored do not."""
+        return self.block_ids[0].height == 0
+
+    def moved(self, block_ids: Sequence[BlockId], time: int) -> "Cursor":
+        """Return the cursor behind further blocks, of which the last one has this time."""
+        if not block_ids:
+            return self
+        return Cursor(block_ids[-1].height + 1, time, self.genesis, thinned((*self.block_ids, *block_ids)))
+
+    def cut(self, height: int, time: int) -> "Cursor":
+        """Return the cursor as it was before the block of this height; the last one below it has this time."""
+        kept = tuple(each for each in self.block_ids if each.height < height)
+        return Cursor(height, time, self.genesis, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +140,54 @@ class WatchState:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedChain:
+    """An operator's decision to follow the chain that holds this block, in place of the one that was watched."""
+
+    block: BlockId
+    #: The last block that was looked through when it was decided: the decision is for that chain only.
+    instead_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainDecisions:
+    """What operators decided about the chain."""
+
+    accepted: tuple[AcceptedChain, ...] = ()
+    #: Ids of transactions that cannot be read and are passed over.
+    passed_over: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class NotedKeyImages:
     """Key images that wallets have learned, hex, each with its escrow. ``last`` is what to ask with the next time."""
 
     last: int = 0
     key_images: tuple[tuple[EscrowId, str], ...] = ()
+
+
+def thinned(block_ids: Sequence[BlockId]) -> tuple[BlockId, ...]:
+    """Return those of these ids, oldest first, that are worth keeping.
+
+    As ``wallet2::get_short_chain_history`` gives them to the daemon: the last ones, then fewer, and the first block.
+    The gaps are powers of two and counted from the first block, so an id that is kept at a depth was kept above it.
+    """
+    top = block_ids[-1].height
+    return tuple(each for each in block_ids if _is_kept(each.height, top))
+
+
+def kept_heights(top: int, below: int) -> tuple[int, ...]:
+    """Return heights below one whose ids are worth keeping while ``top`` is the last block, lowest first."""
+    return tuple(height for height in range(0, below, FIRST_GAP) if _is_kept(height, top))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _is_kept(height: int, top: int) -> bool:
+    return height % _gap(top - height) == 0
+
+
+def _gap(depth: int) -> int:
+    if depth < DENSE_BLOCK_IDS:
+        return 1
+    return FIRST_GAP << (depth // DENSE_BLOCK_IDS).bit_length() - 1

@@ -162,6 +162,20 @@ cursors: Final = Table(
     Column("body", Text, nullable=False),
 )
 
+#: What operators decided about the chain.
+chain_decisions: Final = Table(
+    "chain_decisions",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    #: Of the block of the chain that is followed, or of the transaction that is passed over.
+    Column("hash", Text, primary_key=True),
+    #: The last block that was watched when a chain was accepted; else empty.
+    Column("instead_of", Text, primary_key=True),
+    Column("height", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    _one_of("kind", "accept", "pass_over"),
+)
+
 outputs: Final = Table(
     "outputs",
     metadata,

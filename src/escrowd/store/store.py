@@ -11,6 +11,7 @@ from escrowd.domain.provision import Provision
 from escrowd.domain.wallet_set import HostedWallet, WalletSet
 from escrowd.domain.work import ClaimedRow
 from escrowd.store.access import AccessTable, AnswerTable, AuditTable
+from escrowd.store.chain_decisions import ChainTable
 from escrowd.store.clock import ClockTable
 from escrowd.store.database import Database
 from escrowd.store.escrows import EscrowTable
@@ -56,6 +57,7 @@ class SqlTransaction:
         self.inspection = InspectionTable(session)
         self.webhooks = WebhookTable(session)
         self.pruning = PruningTable(session)
+        self.chain = ChainTable(session)
 
     async def provide(self) -> Provision:
         """Return what a new escrow begins with, and take a finished set of wallets for it out of the stock."""

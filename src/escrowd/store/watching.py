@@ -11,6 +11,7 @@ from escrowd.domain.keying import view_key_purpose
 from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.secret import Secret
 from escrowd.domain.watching import (
+    ChainDecisions,
     Cursor,
     FoundOutput,
     FoundSpend,
@@ -22,7 +23,8 @@ from escrowd.domain.watching import (
     WatchState,
 )
 from escrowd.store import schema
-from escrowd.store.coding import decoded, encoded
+from escrowd.store.chain_decisions import ChainTable
+from escrowd.store.coding import encoded
 from escrowd.store.database import Database
 from escrowd.store.ledgers import COMMON, LedgerTable
 from escrowd.store.session import Session
@@ -53,9 +55,7 @@ class SqlWatchLog:
     async def load(self) -> WatchState:
         """Return what is kept."""
         async with self._database.reading() as session:
-            body = (
-                await session.connection.execute(select(schema.cursors.c.body).where(schema.cursors.c.lane == COMMON))
-            ).scalar_one_or_none()
+            cursor = await ChainTable(session).cursor()
             rows = (await session.connection.execute(select(schema.watched))).all()
         addresses = tuple(
             WatchedAddress(
@@ -68,7 +68,7 @@ class SqlWatchLog:
             )
             for row in rows
         )
-        return WatchState(None if body is None else decoded(body, Cursor), addresses)
+        return WatchState(cursor, addresses)
 
     async def record(self, progress: Progress) -> None:
         """Store what was found, as :class:`Progress` says, and wake the escrows that it concerns."""
@@ -108,6 +108,11 @@ class SqlWatchLog:
             rows = (await session.connection.execute(query.order_by(table.c.number))).all()
         last = rows[-1].number if rows else after
         return NotedKeyImages(last, tuple((EscrowId(row.escrow), row.key_image) for row in rows))
+
+    async def decisions(self) -> ChainDecisions:
+        """Return what operators decided about the chain."""
+        async with self._database.reading() as session:
+            return await ChainTable(session).decisions()
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return everything that was found for an escrow, in blocks and pool."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from escrowd.chain.ports import (
+    ChainDecisions,
     Cursor,
     FoundOutput,
     FoundSpend,
@@ -22,6 +23,8 @@ class MemoryWatchLog:
 
     def __init__(self) -> None:
         self.cursor: Cursor | None = None
+        #: What the operator decided, as the test has it.
+        self.decided = ChainDecisions()
         self.addresses: dict[EscrowId, WatchedAddress] = {}
         self.progress: list[Progress] = []
         #: Escrows that were woken, each time.
@@ -67,6 +70,10 @@ class MemoryWatchLog:
     async def key_images(self, after: int = 0) -> NotedKeyImages:
         """Return the key images that were noted later than ``after``."""
         return NotedKeyImages(len(self._key_images), tuple(self._key_images[after:]))
+
+    async def decisions(self) -> ChainDecisions:
+        """Return what the operator decided about the chain."""
+        return self.decided
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return everything that was found for an escrow."""

@@ -153,6 +153,7 @@ async def _money(database: Database, store: SqlStore, vault: Vault) -> None:
     await watch_log.record(Progress(outputs=(found,), spends=(spent,), cursor=cursor))
     async with store.transaction() as tx:
         await tx.ledgers.note_key_images(escrow_id(1), [("key a 0", "image")])
+        await tx.chain.pass_over("tx c", 99)
         await tx.payouts.add(payout(1, PayoutStatus.SIGNING), 7)
         await tx.payouts.save_attempt(attempt(1, AttemptStep.DISCARDED, refused="dust"))
         await tx.payouts.save_attempt(

@@ -23,7 +23,7 @@ from escrowd.wallets.records import password_purpose
 from escrowd.wallets.vault import Vault
 from escrowd.wallets.vault_key import key_from_file
 from tests.contract.store.samples import escrow_id, first_step, key_set, life, store_steps
-from tests.doctor_place import GENESIS, Place, StubDaemon, store_api_key, told
+from tests.doctor_place import EMPTY_BLOCK, GENESIS, Place, StubDaemon, store_api_key, told
 
 OLDEST = BlockId(900, "90" * 32)
 
@@ -180,6 +180,17 @@ async def test_daemon_has_fewer_blocks(place: Place, own_database: Database, dae
     assert await place.look("the chain is the one") == ()
     daemon.info["height"] = 500
     told(await place.look("the chain is the one"), "chain.behind", mend="caught up")
+
+
+async def test_unreadable_block_is_told_with_height_and_version(
+    place: Place, own_database: Database, daemon: StubDaemon
+) -> None:
+    """The next block is read as the watcher would; one of a form that is not known is told of (E8)."""
+    await store_cursor(own_database)
+    assert await place.look("the next block") == ()
+    daemon.block = bytes([17]) + EMPTY_BLOCK[1:-9] + bytes([99])
+    finding = told(await place.look("the next block"), "chain.unreadable", mend="upgrade escrowd")
+    assert "block 903 of block version 17" in finding.what
 
 
 async def test_escrows_are_of_another_network(place: Place, own_database: Database) -> None:

@@ -11,7 +11,9 @@ from escrowd.domain.outputs import Spend
 from escrowd.domain.payouts.records import AttemptStep, PaidOutput, PayoutKind, PayoutStatus, PayoutTransaction
 from escrowd.domain.secret import Secret
 from escrowd.domain.watching import (
+    AcceptedChain,
     BlockId,
+    ChainDecisions,
     Cursor,
     FoundOutput,
     FoundSpend,
@@ -298,3 +300,14 @@ async def test_ledger_takes_foreign_money_for_ours(store: SqlStore) -> None:
         assert (ledger.our_txids, ledger.paid_out) == (frozenset({"ours"}), frozenset({"one"}))
         await tx.payouts.save(payout(1, PayoutStatus.ABANDONED, output_keys=("one",)))
         assert (await tx.ledgers.ledger(escrow_id(1))).paid_out == frozenset()
+
+
+async def test_decisions_about_the_chain_are_kept_once(log: SqlWatchLog, store: SqlStore) -> None:
+    """What the operator decides is what the watcher reads, and deciding it again changes nothing."""
+    accepted = AcceptedChain(BlockId(7, "aa" * 32), "bb" * 32)
+    assert await log.decisions() == ChainDecisions()
+    for _ in range(2):
+        async with store.transaction() as tx:
+            await tx.chain.accept(accepted)
+            await tx.chain.pass_over("cc" * 32, 9)
+    assert await log.decisions() == ChainDecisions((accepted,), frozenset({"cc" * 32}))

@@ -99,4 +99,4 @@ async def test_real_chain_is_another_one(lab: RegtestLab, place: Place, replaced
     if replaced == 1:
         assert report.findings == ()
     else:
-        told(report.findings, "chain.other_blocks", mend="reorganisation")
+        told(report.findings, "chain.other_blocks", mend="catch up with its peers")

@@ -19,7 +19,9 @@ def test_monitor_is_not_shown_to_prometheus() -> None:
     assert value("escrowd_chain_lag_blocks") == 7
     assert value("escrowd_chain_age_seconds") == 3.5
     assert value("escrowd_chain_fallback") == 1
-    assert [value("escrowd_chain_trouble", {"kind": kind}) for kind in Trouble] == [0, 1, 0, 0, 0]
+    assert [value("escrowd_chain_trouble", {"kind": kind}) for kind in Trouble] == [
+        int(kind is Trouble.LAGGING) for kind in Trouble
+    ]
     assert value("escrowd_chain_addresses", {"lane": "resting"}) == 5
     assert value("escrowd_chain_failures_total") == 2
     counters.failures += 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from escrowd.chain.errors import ChainInconsistent, WrongChain
+from escrowd.chain.errors import ChainInconsistent, DaemonBehind, UnreadableBlock, WrongChain
 from escrowd.chain.health import Trouble
 from escrowd.chain.monitor import BlockchainMonitor, Fallback, MonitorSettings
 from escrowd.chain.ports import BlockId, Cursor, Lane, WatchedAddress
@@ -28,20 +28,26 @@ class ScriptedWatcher:
     is_synchronized: bool = True
     error: Exception | None = None
     has_more: bool = False
+    is_rescanning: bool = False
+    unreadable_in_pool: int = 0
+    #: Time of the last block.
+    time: int = 10_000
+    tip: Tip | None = None
     looks: int = 0
     looked: asyncio.Event = field(default_factory=asyncio.Event)
     added: list[WatchedAddress] = field(default_factory=list)
 
     @property
     def cursor(self) -> Cursor | None:
-        return Cursor(self.height, 0, "00" * 32, (BlockId(self.height - 1, "11" * 32),))
+        return Cursor(self.height, self.time, "00" * 32, (BlockId(self.height - 1, "11" * 32),))
 
     async def advance(self) -> Tip:
         self.looks += 1
         self.looked.set()
         if self.error is not None:
             raise self.error
-        return Tip(self.chain_height, "11" * 32, self.is_synchronized)
+        self.tip = Tip(self.chain_height, "11" * 32, self.is_synchronized)
+        return self.tip
 
     async def add(self, address: WatchedAddress) -> None:
         self.added.append(address)
@@ -77,8 +83,8 @@ class Wallets:
 class Clock:
     """A clock that stands still."""
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
 
     def __call__(self) -> float:
         return self.now
@@ -92,6 +98,7 @@ class World:
     wallets: Wallets = field(default_factory=Wallets)
     log: MemoryWatchLog = field(default_factory=MemoryWatchLog)
     clock: Clock = field(default_factory=Clock)
+    wall_clock: Clock = field(default_factory=lambda: Clock(10_000))
 
     @asynccontextmanager
     async def monitor(self, **settings: float) -> AsyncIterator[BlockchainMonitor]:
@@ -102,6 +109,7 @@ class World:
             MonitorSettings(**(quick | settings)),  # type: ignore[arg-type] # names and types are the test's
             Fallback(self.wallets, self.wallets),
             self.clock,
+            self.wall_clock,
         ) as monitor:
             await self.watcher.next_look()
             yield monitor
@@ -128,6 +136,8 @@ async def test_failure_ends_the_watching() -> None:
     for error, trouble in (
         (ChainInconsistent("odd"), Trouble.FAILING),
         (WrongChain("other"), Trouble.WRONG_CHAIN),
+        (DaemonBehind("less"), Trouble.DAEMON_BEHIND),
+        (UnreadableBlock(7, 17, "ab" * 32, "odd"), Trouble.UNREADABLE),
         (KeyError("a bug"), Trouble.FAILING),
     ):
         world = World()
@@ -142,6 +152,43 @@ async def test_failure_ends_the_watching() -> None:
             await world.watcher.next_look()
             assert monitor.health.error is None
             assert monitor.is_in_sync
+
+
+async def test_old_tip_is_not_in_sync() -> None:
+    """A last block that is older than an hour is trouble, whatever the daemon says; not so on a private chain."""
+    world = World()
+    async with world.monitor() as monitor:
+        world.wall_clock.now += 3600
+        assert monitor.is_in_sync
+        world.wall_clock.now += 1
+        assert monitor.health.trouble is Trouble.STALE_TIP
+        assert "clock" in monitor.why_not_in_sync
+        world.watcher.time += 1
+        assert monitor.is_in_sync
+    async with World().monitor(oldest_tip=None) as monitor:  # type: ignore[arg-type]
+        world.wall_clock.now += 10**9
+        assert monitor.is_in_sync
+
+
+async def test_rescan_of_another_branch_is_not_in_sync() -> None:
+    """While the blocks of another branch are read, what is recorded is known to be wrong."""
+    world = World()
+    async with world.monitor() as monitor:
+        world.watcher.is_rescanning = True
+        assert monitor.health.trouble is Trouble.LAGGING
+
+
+async def test_trouble_is_told_with_what_to_do() -> None:
+    """What stops the watcher is told with the block and the way out, and no word of where the daemon is."""
+    world = World()
+    world.watcher.error = UnreadableBlock(7, 17, "ab" * 32, "odd")
+    async with world.monitor() as monitor:
+        for fact in ("unreadable", "block 7", "version 17", "ab" * 32, "upgrade escrowd", "chain pass-over"):
+            assert fact in monitor.why_not_in_sync
+        world.watcher.error = OSError("10.1.2.3 does not answer")
+        await until(lambda: monitor.health.trouble is Trouble.FAILING)
+        assert "10.1.2.3" not in monitor.why_not_in_sync
+        assert "escrowd doctor" in monitor.why_not_in_sync
 
 
 async def test_look_that_never_ends_counts_as_seeing() -> None:
