@@ -71,8 +71,8 @@ class ApiParts:
     look_at_stock: Callable[[], None]
     #: What the network asks for at the moment.
     fee_rate: Callable[[], Awaitable[FeeRate]]
-    #: What has to hold for the service to do its work, by name, and whether it does.
-    readiness: Callable[[], Awaitable[Mapping[str, bool]]]
+    #: What has to hold for the service to do its work, by name: what is wrong and what to do, or nothing.
+    readiness: Callable[[], Awaitable[Mapping[str, str]]]
     #: Told of each request that was answered.
     observe: Observer = nobody_wants_to_know
 

@@ -113,12 +113,12 @@ class _SessionDoor:
         await self._manager.close_session(escrow)
 
 
-async def _readiness(running: RunningService) -> Mapping[str, bool]:
-    """Say what has to hold, so that an escrow that is made now would also be paid out."""
+async def _readiness(running: RunningService) -> Mapping[str, str]:
+    """Say what has to hold, so that an escrow that is made now would also be paid out, and what is wrong with it."""
     return {
-        "database": await _answers(running),
-        "chain_in_sync": running.monitor.is_in_sync,
-        "worker": running.worker.is_working,
+        "database": "" if await _answers(running) else "the database does not answer: see the log, 'escrowd doctor'",
+        "chain_in_sync": running.monitor.why_not_in_sync,
+        "worker": "" if running.worker.is_working else "the worker has ended: see the log, and restart the service",
     }
 
 

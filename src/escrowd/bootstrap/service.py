@@ -130,7 +130,8 @@ async def open_service(
         await closers.enter_async_context(RunningClock(store, monitor))
         keyer = await closers.enter_async_context(_keyer(house, wallets, KeepOpen.ALWAYS))
         watching = VaultedWatching(monitor, house.vault)
-        advance = EscrowAdvance(store, *_handlers(house, store, wallets, watching, keyer, database), observe)
+        handlers, desk = _handlers(house, store, wallets, watching, keyer, database)
+        advance = EscrowAdvance(store, handlers, desk, monitor, observe)
         deliver = await closers.enter_async_context(
             webhook_handler(store, house.vault, house.webhooks, wallets.metrics)
         )

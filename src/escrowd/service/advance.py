@@ -21,6 +21,7 @@ from escrowd.domain.escrow.machine import due_event, is_allowed, step
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.payouts.records import Payout, PayoutStatus
+from escrowd.service.chain_gate import CLOSED_LOOK, GATED, ChainSight
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.observing import Done, Observer, nobody_wants_to_know
 from escrowd.service.ports import Claim, PendingEffect, Store, Transaction
@@ -64,6 +65,7 @@ class EscrowAdvance:
         store: Store,
         handlers: Mapping[Effect, Handler],
         follower: Follower,
+        chain: ChainSight,
         observe: Observer = nobody_wants_to_know,
     ) -> None:
         missing = set(Effect) - set(handlers)
@@ -72,6 +74,7 @@ class EscrowAdvance:
         self._store = store
         self._handlers = handlers
         self._follower = follower
+        self._chain = chain
         self._observe = observe
 
     async def advance(self, escrow: EscrowId, claim: Claim) -> float | None:
@@ -91,6 +94,14 @@ class EscrowAdvance:
         await self._follow(escrow, claim)
         while (task := await self._next_task(escrow, claim)) is not None:
             claim.check()
+            if task.effect.effect in GATED and not self._chain.is_in_sync:
+                log.debug(
+                    "effect.waits_for_chain",
+                    escrow=escrow,
+                    effect=task.effect.effect,
+                    reason=self._chain.why_not_in_sync,
+                )
+                return CLOSED_LOOK
             # An effect goes on with what it came of, and so does what comes of it.
             with caused_by(task.effect.cause or present_cause()):
                 await self._carry_out(task)
@@ -104,7 +115,8 @@ class EscrowAdvance:
             after = await apply(tx, before, seen, Who.CHAIN, moment)
             if seen:
                 crash_point(CrashPoint.F1_SEEN)
-            due = due_event(after, moment.running)
+            # Facts may be missing that would have kept the deadline.
+            due = due_event(after, moment.running) if self._chain.is_in_sync else None
             if due is not None:
                 await apply(tx, after, (due,), Who.CLOCK, moment)
         if seen:
@@ -167,7 +179,8 @@ class EscrowAdvance:
             if deadline is not None:
                 # The running clock is never faster than the wall clock, so this is never too late by much: when it
                 # wakes too early, it looks again.
-                looks.append(max(0.0, (deadline.due - (await tx.clock.now()).running) / 1000))
+                soonest = 0.0 if self._chain.is_in_sync else CLOSED_LOOK
+                looks.append(max(soonest, (deadline.due - (await tx.clock.now()).running) / 1000))
             if _waits_for_blocks(await tx.payouts.all_of(escrow), await tx.ledgers.ledger(escrow)):
                 # The escrow may have ended, so that no block wakes it any more.
                 looks.append(PAYOUT_LOOK)

@@ -2,11 +2,12 @@
 
 import asyncio
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import structlog
 
 from escrowd.domain.errors import EscrowdError
+from escrowd.service.chain_gate import ChainSight
 from escrowd.service.ports import Store
 
 log = structlog.get_logger()
@@ -15,24 +16,15 @@ log = structlog.get_logger()
 BEAT_INTERVAL: Final = 5.0
 
 
-class SyncSource(Protocol):
-    """Who knows whether what we see of the chain is up to date."""
-
-    @property
-    def is_in_sync(self) -> bool:
-        """Whether daemon and watcher have caught up with the chain, and it is the right one."""
-        ...
-
-
 class RunningClock:
     """Beats while it is entered with ``async with``.
 
     The first beat adds nothing, so that the time in which nobody ran counts for nobody.
     """
 
-    def __init__(self, store: Store, sync: SyncSource, interval: float = BEAT_INTERVAL) -> None:
+    def __init__(self, store: Store, chain: ChainSight, interval: float = BEAT_INTERVAL) -> None:
         self._store = store
-        self._sync = sync
+        self._chain = chain
         self._interval = interval
         self._beating: asyncio.Task[None] | None = None
 
@@ -55,7 +47,7 @@ class RunningClock:
     async def _keep_beating(self) -> None:
         while True:
             try:
-                await self._beat(counts=self._sync.is_in_sync)
+                await self._beat(counts=self._chain.is_in_sync)
             except EscrowdError as error:
                 log.error("clock.stands_still", error=str(error))
             await asyncio.sleep(self._interval)

@@ -77,7 +77,7 @@ class ApiHouse:
     vault: Vault
     sessions: NoSessions
     #: What the next question about readiness is answered.
-    conditions: dict[str, bool]
+    conditions: dict[str, str]
 
     @classmethod
     @asynccontextmanager
@@ -90,14 +90,14 @@ class ApiHouse:
             await migrate(database)
             store, sessions = SqlStore(database, NODE), NoSessions()
             orchestrator, changes = EscrowOrchestrator(store), Changes(most_waiting)
-            conditions = {"database": True, "chain_in_sync": True, "worker": True}
+            conditions = {"database": "", "chain_in_sync": "", "worker": ""}
             rates = Rates(per_minute)
             database.on_wake(changes.heard)
 
             async def rate() -> FeeRate:
                 return RATE
 
-            async def readiness() -> dict[str, bool]:
+            async def readiness() -> dict[str, str]:
                 return conditions
 
             parts = ApiParts(

@@ -9,3 +9,5 @@ class Readiness(Answer):
     ready: bool
     #: Each condition by name, and whether it holds.
     conditions: dict[str, bool]
+    #: Of each condition that does not hold, what is wrong and what the operator can do.
+    problems: dict[str, str]

@@ -49,6 +49,7 @@ from escrowd.store.migrating import migrate
 from escrowd.store.store import SqlStore, SqlWorkQueue
 from escrowd.store.watching import SqlWatchLog
 from escrowd.store.work import escrow_key
+from escrowd.testing.chain_sight import ScriptedSight
 from escrowd.testing.house import LabHouse
 from escrowd.testing.lab import RegtestLab
 from escrowd.testing.wallet_sets import WalletSet, wallet_sets
@@ -226,7 +227,8 @@ class Trade:
         rows = await self._queue.claim(frozenset(), 100, _LEASE)
         (row,) = (each for each in rows if each.key == escrow_key(self.id))
         try:
-            await EscrowAdvance(self.store, handlers, self.desk).advance(self.id, WorkClaim(row, float("inf")))
+            advance = EscrowAdvance(self.store, handlers, self.desk, ScriptedSight())
+            await advance.advance(self.id, WorkClaim(row, float("inf")))
         finally:
             await self._queue.settle(row, 0)
         return await self.escrow()

@@ -32,20 +32,22 @@ async def healthz() -> Response:
 )
 async def readyz(parts: Parts) -> Response:
     """Say whether the service can do its work: each condition by name."""
-    conditions = dict(await parts.readiness())
-    told = wire.Readiness(ready=all(conditions.values()), conditions=conditions)
+    found = await parts.readiness()
+    problems = {name: problem for name, problem in found.items() if problem}
+    conditions = {name: not problem for name, problem in found.items()}
+    told = wire.Readiness(ready=not problems, conditions=conditions, problems=problems)
     return Response(told.model_dump_json(), 200 if told.ready else 503, media_type=MEDIA_TYPE)
 
 
 @router.get("/metrics", operation_id="metrics", response_class=PlainTextResponse, openapi_extra={"security": []})
 async def metrics(request: Request, parts: Parts) -> Response:
     """Tell Prometheus what was counted."""
-    conditions = await parts.readiness()
+    is_ready = not any((await parts.readiness()).values())
     try:
         async with parts.store.reading() as tx:
             escrows = await tx.escrows.count_by_status()
             oldest_payout = await tx.escrows.oldest_payout()
-        request.app.state.state_metrics.note(escrows, oldest_payout, is_ready=all(conditions.values()))
+        request.app.state.state_metrics.note(escrows, oldest_payout, is_ready=is_ready)
     except EscrowdError as error:
         # What the other counters say is needed most where the database does not answer.
         log.warning("metrics.without_escrows", error=str(error))

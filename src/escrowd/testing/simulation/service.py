@@ -17,6 +17,7 @@ from escrowd.service.keying.keyer import Keyer
 from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.service.payouts.desk import PayoutDesk
 from escrowd.service.ports import WalletSet
+from escrowd.testing.chain_sight import ScriptedSight
 from escrowd.testing.simulation.addresses import address, view_key
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.daemon import SimulatedDaemon
@@ -82,6 +83,7 @@ class SimulatedService:
                 Effect.TELL_OPERATOR: housekeeping.tell_operator,
             },
             payouts,
+            ScriptedSight(),
         )
 
 
