@@ -19,7 +19,7 @@ TOOLS: Final = ("awk", "bash", "cat", "dirname", "flock", "grep", "ln", "mkdir",
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A directory for the ``PATH``: a machine without apt-get, whose architecture is amd64."""
+    """Make a directory for the ``PATH``: a machine without apt-get, whose architecture is amd64."""
     directory = tmp_path / "tools"
     directory.mkdir()
     for name in TOOLS:
