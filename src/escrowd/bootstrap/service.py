@@ -129,8 +129,7 @@ async def open_service(
         stock = await closers.enter_async_context(_stock(house, database, wallets))
         await closers.enter_async_context(RunningClock(store, monitor))
         keyer = await closers.enter_async_context(_keyer(house, wallets, KeepOpen.ALWAYS))
-        watching = VaultedWatching(monitor, house.vault)
-        handlers, desk = _handlers(house, store, wallets, watching, keyer, database)
+        handlers, desk = _handlers(house, store, wallets, monitor, keyer, database)
         advance = EscrowAdvance(store, handlers, desk, monitor, observe)
         deliver = await closers.enter_async_context(
             webhook_handler(store, house.vault, house.webhooks, wallets.metrics)
@@ -208,14 +207,14 @@ def _handlers(
     house: ServiceHouse,
     store: SqlStore,
     wallets: RunningHouse,
-    watching: VaultedWatching,
+    monitor: BlockchainMonitor,
     keyer: Keyer,
     database: Database,
 ) -> tuple[dict[Effect, Handler], PayoutDesk]:
     """Return what carries out each effect, and who looks after what was sent."""
-    desk = PayoutDesk(store, wallets.manager, wallets.daemon, house.vault)
+    desk = PayoutDesk(store, wallets.manager, wallets.daemon, house.vault, monitor)
     funding = FundingCheck(store, wallets.manager, wallets.daemon)
-    housekeeping = Housekeeping(store, watching, wallets.manager)
+    housekeeping = Housekeeping(store, VaultedWatching(monitor, house.vault), wallets.manager)
     keys = KeysEffect(keyer, SqlKeyingJournal(database, house.node))
 
     async def return_late(task: Task) -> tuple[Event, ...]:

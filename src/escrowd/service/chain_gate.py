@@ -8,6 +8,7 @@ is signed already may be sent again at any time.
 from typing import Final, Protocol
 
 from escrowd.domain.escrow.effects import Effect
+from escrowd.service.errors import ChainNotTrusted
 
 #: Effects that decide by what the chain shows, or sign.
 GATED: Final = frozenset({Effect.VERIFY_FUNDING, Effect.VERIFY_UNFUNDED, Effect.PAY, Effect.RETURN_LATE})
@@ -27,3 +28,14 @@ class ChainSight(Protocol):
     def why_not_in_sync(self) -> str:
         """What is wrong and what to do about it, in words; empty while it is in sync."""
         ...
+
+
+def check_trusted(chain: ChainSight) -> None:
+    """Make sure that the chain is in sync, right before something is signed: wallets may have been waited for.
+
+    Raises:
+        ChainNotTrusted: it is not.
+
+    """
+    if not chain.is_in_sync:
+        raise ChainNotTrusted(f"nothing is signed while the chain is not in sync: {chain.why_not_in_sync}")

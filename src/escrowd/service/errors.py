@@ -14,6 +14,13 @@ class NotInSync(ServiceError):
     retry = Retry.SAFE
 
 
+class ChainNotTrusted(ServiceError):
+    """The chain is not in sync, so nothing new is signed; what is due is tried again when it is."""
+
+    fault = Fault.MONERO
+    retry = Retry.SAFE
+
+
 class CustodyNotOffered(ServiceError):
     """The service does not yet work with parties who keep their own keys."""
 

@@ -32,7 +32,7 @@ async def test_payment_is_seen_late(own_lab: RegtestLab) -> None:
     """A payment in the pool, and its block, are seen by the second look that begins after they are there."""
     wallet_set = wallet_sets()[8]
     log = MemoryWatchLog()
-    async with monitor_of(own_lab, log, MonitorSettings(poll_interval=0.05)) as monitor:
+    async with monitor_of(own_lab, log, MonitorSettings(poll_interval=0.05, oldest_tip=None)) as monitor:
         await monitor.watch(address_of(wallet_set), (await own_lab.daemon.get_info()).height)
         await until(lambda: monitor.is_in_sync)
         await own_lab.pay(wallet_set.address, XMR)
@@ -56,7 +56,9 @@ async def test_notification_does_not_wake_the_monitor() -> None:
     wallet_set = wallet_sets()[8]
     async with RegtestLab.start(notifies=True) as lab:
         log = MemoryWatchLog()
-        settings = MonitorSettings(poll_interval=NEVER, notification_address=lab.daemon_process.notification_address)
+        settings = MonitorSettings(
+            poll_interval=NEVER, notification_address=lab.daemon_process.notification_address, oldest_tip=None
+        )
         async with monitor_of(lab, log, settings) as monitor:
             await monitor.watch(address_of(wallet_set), 0)
             await until(lambda: monitor.is_in_sync and not monitor._watcher.has_more)
@@ -72,7 +74,7 @@ async def test_notification_does_not_wake_the_monitor() -> None:
 async def test_daemon_that_is_gone_ends_the_watching() -> None:
     """While the daemon is gone the monitor is not in sync and says why; when it is back, so is the monitor."""
     async with RegtestLab.start() as lab:
-        settings = MonitorSettings(poll_interval=0.02, longest_backoff=0.1)
+        settings = MonitorSettings(poll_interval=0.02, longest_backoff=0.1, oldest_tip=None)
         async with monitor_of(lab, MemoryWatchLog(), settings) as monitor:
             await until(lambda: monitor.is_in_sync)
             await lab.daemon_process.kill()

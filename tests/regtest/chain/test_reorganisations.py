@@ -134,9 +134,10 @@ async def test_other_chain_becomes_fact(watching: Watching, wallets: list[RealWa
     cursor = watching.log.cursor
     assert cursor is not None
     recorded = len(watching.log.progress)
-    tops = tuple(BlockId(each.height, "11" * 32) for each in cursor.block_ids)
+    tops = tuple(BlockId(each.height, "11" * 32) for each in cursor.block_ids if each.height)
     for other in (
-        Cursor(cursor.height, cursor.time, "22" * 32, tops),
+        Cursor(cursor.height, cursor.time, "22" * 32, (BlockId(0, "22" * 32), *tops)),
+        Cursor(cursor.height, cursor.time, cursor.genesis, (cursor.block_ids[0], *tops)),
         Cursor(cursor.height, cursor.time, cursor.genesis, tops),
     ):
         watching.log.cursor = other

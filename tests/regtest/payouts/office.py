@@ -177,7 +177,9 @@ class Trade:
         self.wallets = wallets
         self.id: EscrowId = wallets.escrow
         self.store = SqlStore(database, "test")
-        self.desk = PayoutDesk(self.store, office.running.manager, office.daemon, office.vault)
+        #: How much of the chain is seen, as the test has it.
+        self.sight = ScriptedSight()
+        self.desk = PayoutDesk(self.store, office.running.manager, office.daemon, office.vault, self.sight)
         self._database = database
         self._log = SqlWatchLog(database, office.vault)
         self._queue = SqlWorkQueue(database, "test")
@@ -227,7 +229,7 @@ class Trade:
         rows = await self._queue.claim(frozenset(), 100, _LEASE)
         (row,) = (each for each in rows if each.key == escrow_key(self.id))
         try:
-            advance = EscrowAdvance(self.store, handlers, self.desk, ScriptedSight())
+            advance = EscrowAdvance(self.store, handlers, self.desk, self.sight)
             await advance.advance(self.id, WorkClaim(row, float("inf")))
         finally:
             await self._queue.settle(row, 0)

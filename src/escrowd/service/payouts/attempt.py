@@ -51,7 +51,13 @@ class Journal(Protocol):
         ...
 
     def check(self) -> None:
-        """Make sure that the claim has not run out, before anything leaves the process. Raises LeaseLost."""
+        """Make sure that claim and chain still hold, before a signature is worked on.
+
+        Raises:
+            LeaseLost: the claim has run out.
+            ChainNotTrusted: the chain is not in sync.
+
+        """
         ...
 
     def seal(self, txset: Secret, attempt: Attempt) -> str:

@@ -24,6 +24,7 @@ from escrowd.domain.payouts.signers import signer_pairs
 from escrowd.domain.payouts.spendable import may_come, spendable, unspent
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.service.advance import Task
+from escrowd.service.chain_gate import ChainSight
 from escrowd.service.leasing import lease_first
 from escrowd.service.payouts.attempt import (
     Bounds,
@@ -91,12 +92,14 @@ class PayoutDesk:
         sessions: Sessions,
         daemon: MoneroDaemon,
         sealer: Sealer,
+        chain: ChainSight,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._store = store
         self._sessions = sessions
         self._daemon = daemon
         self._sealer = sealer
+        self._chain = chain
         self._randomness = randomness
         self._sending = Sending(store, daemon)
 
@@ -320,7 +323,7 @@ class PayoutDesk:
         async with lease_first(self._sessions, work.payout.escrow, work.payout.signers) as (lease, pair):
             work.task.claim.check()
             attempt = attempt_of(work.payout.id, len(work.attempts) + 1, pair)
-            journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer)
+            journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer, self._chain)
             bounds = Bounds(rate, work.to_be_excluded)
             attempt = await sign_payout(Signers(lease, pair, work.readable), plan, attempt, bounds, journal)
         attempt = await self._sending.submit(attempt, work.task.claim)

@@ -6,6 +6,7 @@ from typing import Protocol
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import Attempt, Payout, PayoutStatus
 from escrowd.domain.secret import Secret
+from escrowd.service.chain_gate import ChainSight, check_trusted
 from escrowd.service.payouts.attempt import SignedAttempt
 from escrowd.service.payouts.wallets import Seen
 from escrowd.service.ports import Claim, Store
@@ -26,11 +27,12 @@ class Sealer(Protocol):
 class ClaimJournal:
     """The journal of one payout under one claim."""
 
-    def __init__(self, store: Store, claim: Claim, payout: Payout, sealer: Sealer) -> None:
+    def __init__(self, store: Store, claim: Claim, payout: Payout, sealer: Sealer, chain: ChainSight) -> None:
         self._store = store
         self._claim = claim
         self._payout = payout
         self._sealer = sealer
+        self._chain = chain
 
     async def save(self, attempt: Attempt) -> None:
         """Store a step of an attempt. Raises LeaseLost."""
@@ -64,8 +66,15 @@ class ClaimJournal:
             await tx.ledgers.note_key_images(escrow, images)
 
     def check(self) -> None:
-        """Make sure that the claim has not run out, before anything leaves the process. Raises LeaseLost."""
+        """Make sure that claim and chain still hold, before a signature is worked on.
+
+        Raises:
+            LeaseLost: the claim has run out.
+            ChainNotTrusted: the chain is not in sync.
+
+        """
         self._claim.check()
+        check_trusted(self._chain)
 
     def seal(self, txset: Secret, attempt: Attempt) -> str:
         """Seal a transaction set for its attempt."""

@@ -65,7 +65,9 @@ class SimulatedService:
     def _advance(self) -> EscrowAdvance:
         funding = FundingCheck(self.store, self.sessions, self.daemon)
         housekeeping = Housekeeping(StoredWalletSets(self.store), StoredLanes(self.store), self.sessions)
-        payouts = PayoutDesk(self.store, self.sessions, self.daemon, PlainSealer(), self._ground.chance.randbytes)
+        payouts = PayoutDesk(
+            self.store, self.sessions, self.daemon, PlainSealer(), ScriptedSight(), self._ground.chance.randbytes
+        )
         workshop = SimulatedWorkshop(self._ground.house, self._ground.groups, self.node, self.life)
         keyer = Keyer(workshop, PlainSealer(), self._height, Network.REGTEST)
         keying = KeysEffect(keyer, MemoryKeyingJournal(self.store))
