@@ -1,6 +1,6 @@
 """The simulated servers as a ground for the scenario of the recordings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,21 +13,21 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.errors import Refused
 from escrowd.monero.methods import Method
-from escrowd.monero.transport import Transport
+from escrowd.monero.transport import Endpoint, Transport
 from escrowd.monero.wallet import MoneroClient
 from escrowd.testing.recorded_replies import Recorder
-from escrowd.testing.recorded_scenario import Clients, Ground
+from escrowd.testing.recorded_scenario import Clients
 from escrowd.testing.simulation.addresses import address
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.daemon import SimulatedDaemon
 from escrowd.testing.simulation.faults import Faults, Life
 from escrowd.testing.simulation.keying import FreshWalletProcess, Groups
-from escrowd.testing.simulation.sessions import WalletHouse, WalletProcess
+from escrowd.testing.simulation.sessions import DAEMON, WalletHouse, WalletProcess
 from escrowd.testing.simulation.signing import SigningLog
 from escrowd.testing.simulation.spending import Costs
-from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction
+from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction, txid_of_raw
 from escrowd.testing.simulation.transport import SimulatedTransport
-from escrowd.testing.simulation.wallet_rpc import Surroundings
+from escrowd.testing.simulation.wallet_rpc import RECORDER_HOST, Surroundings
 
 ResultT = TypeVar("ResultT")
 
@@ -79,46 +79,54 @@ class TypedTransport(Transport):
         return reply
 
 
-class SimulatedGround(Ground):
+class SimulatedGround:
     """Three simulated wallets, one simulated daemon."""
 
     def __init__(self, rpc_version: int) -> None:
-        self.records = self.recorder = SimulatedRecorder()
+        self.recorder = SimulatedRecorder()
         self.chain = SimulatedChain(lambda: NOW)
         self.faults = Faults()
-        around = Surroundings(self.chain, SigningLog(), self.faults, Costs(), lambda: NOW, rpc_version)
-        self._house = WalletHouse(around)
+        self._around = Surroundings(self.chain, SigningLog(), self.faults, Costs(), lambda: NOW, rpc_version)
+        self._house = WalletHouse(self._around)
         self._house.make(ESCROW, SHARED)
         self._life = Life(1)
         groups = Groups()
         self._fresh = {role: FreshWalletProcess(self._house, groups, self._life) for role in WalletRole}
         self._transports: dict[str, Transport] = {}
-        daemon = SimulatedTransport(SimulatedDaemon(self.chain, self.faults, rpc_version), self.faults, self._life)
+        daemon = SimulatedTransport(
+            SimulatedDaemon(self.chain, self.faults, is_new=self._around.is_new), self.faults, self._life
+        )
         self.daemon = MoneroDaemon(self._recorded("daemon", daemon))
         self.payees = tuple(address(f"payee {number}") for number in range(3))
 
-    @override
     def transport(self, server: str) -> Transport:
         return self._transports[server]
 
-    @override
     async def fresh_wallets(self) -> Clients:
         return {
             role: MoneroClient(self._recorded(role, SimulatedTransport(each, self.faults, self._life)))
             for role, each in self._fresh.items()
         }
 
-    @override
     async def ready_wallets(self) -> Clients:
         return {role: await self._opened(role) for role in WalletRole}
 
-    @override
     async def without_cache(self, role: WalletRole) -> MoneroClient:
         self._house.kill((1, ESCROW, role))
         self._house.files.pop((1, ESCROW, role), None)
         return await self._opened(role)
 
-    @override
+    async def submit(self, client: MoneroClient, txset: Secret) -> Sequence[str]:
+        """Let it submit to a recorder, as the service does, and send what that recorded."""
+        recorded: list[str] = []
+        self._around.recorders[f"{RECORDER_HOST}:1"] = recorded
+        await client.set_daemon(Endpoint(RECORDER_HOST, 1))
+        txids = await client.submit_multisig(txset)
+        await client.set_daemon(DAEMON)
+        for raw in recorded:
+            self.chain.send(self.chain.submitted[txid_of_raw(raw)])
+        return txids
+
     async def pay(self, amount: int) -> None:
         unique = self.chain.unique
         outputs = (
@@ -127,15 +135,12 @@ class SimulatedGround(Ground):
         )
         self.chain.send(SimulatedTransaction(unique("transaction"), (unique("image"),), outputs, 1))
 
-    @override
     async def mine(self, blocks: int) -> None:
         self.chain.mine(blocks)
 
-    @override
     async def stop_daemon(self) -> None:
         self.faults.daemon_is_down = True
 
-    @override
     async def start_daemon(self) -> None:
         self.faults.daemon_is_down = False
 
@@ -148,7 +153,7 @@ class SimulatedGround(Ground):
         return MoneroClient(self._transports[role])
 
     def _recorded(self, server: str, inner: Transport) -> Transport:
-        self._transports[server] = TypedTransport(inner, self.records, server)
+        self._transports[server] = TypedTransport(inner, self.recorder, server)
         return self._transports[server]
 
 

@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 import structlog
-from typing_extensions import override
 
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
@@ -36,7 +35,6 @@ from escrowd.testing.recorded_scenario import (
     VENDOR,
     XMR,
     Clients,
-    Ground,
     synchronise,
     tried,
 )
@@ -50,11 +48,11 @@ PREPARE: Final = Method("prepare_multisig", Effect.CHANGES, 30)
 #: The wallet file of each signer, in a directory of its own.
 WALLET: Final = "signer"
 PAYEES: Final = 3
-#: How often a wallet is refreshed until it has noticed that the daemon is back.
+#: Tries until a wallet has noticed that the daemon is back.
 RECONNECTIONS: Final = 5
 
 
-class RealGround(Ground):
+class RealGround:
     """Three wallet processes and the daemon of a lab."""
 
     def __init__(self, lab: RegtestLab, processes: dict[WalletRole, WalletProcess], directory: Path) -> None:
@@ -74,47 +72,48 @@ class RealGround(Ground):
         self.payees: Sequence[str] = ()
         self.address = ""
 
-    @override
     def transport(self, server: str) -> Transport:
+        """Return the recorded transport of a server."""
         return self._transports[server]
 
-    @override
     async def fresh_wallets(self) -> Clients:
+        """Return the wallets that were just made."""
         return self.clients
 
-    @override
     async def ready_wallets(self) -> Clients:
+        """Return the same ones."""
         self.address = self.address or await self.clients[BUYER].get_address()
         return self.clients
 
-    @override
     async def without_cache(self, role: WalletRole) -> MoneroClient:
+        """Open a wallet whose cache was removed."""
         client = self.clients[role]
         await client.close_wallet()
         (self.directory / role / WALLET).unlink()
         await client.open_wallet(WALLET, PASSWORD)
         return client
 
-    @override
-    async def pay(self, amount: int) -> None:
-        await self._lab.pay(self.address, amount)
+    async def submit(self, client: MoneroClient, txset: Secret) -> Sequence[str]:
+        """Submit it."""
+        return await client.submit_multisig(txset)
 
-    @override
+    async def pay(self, amount: int) -> None:
+        """Let the funder pay."""
+        await _reconnected(lambda: self._lab.pay(self.address, amount))
+
     async def mine(self, blocks: int) -> None:
+        """Mine blocks."""
         await self._lab.mine(blocks)
 
-    @override
     async def stop_daemon(self) -> None:
+        """End the daemon."""
         await self._lab.daemon_process.end()
 
-    @override
     async def start_daemon(self) -> None:
+        """Start it again."""
         await self._lab.daemon_process.start()
         for client in self.clients.values():
-            for _ in range(RECONNECTIONS):
-                # The first call goes over the connection that broke.
-                if await tried(client.refresh()) is not None:
-                    break
+            await _reconnected(client.refresh)
 
 
 # --- sections that only real wallets can play ------------------------------------------------------------------------
@@ -229,6 +228,14 @@ def main() -> None:
     into.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(recording), indent=1) + b"\n")
     sys.stdout.write(f"{path}: {len(recording.replies)} replies\n")
+
+
+async def _reconnected(call: Callable[[], Awaitable[object]]) -> None:
+    """Make a call of a wallet whose daemon was away: the first one goes over the connection that broke."""
+    for _ in range(RECONNECTIONS):
+        if await tried(call()) is not None:
+            return
+    raise RuntimeError("the wallet does not find the daemon again")
 
 
 async def _payees(lab: RegtestLab) -> tuple[str, ...]:

@@ -29,10 +29,20 @@ PASSWORD: Final = Secret("password of a recording")
 class Ground(Protocol):
     """Where the calls are made: real servers of one release, or simulated ones."""
 
-    recorder: Recorder
-    daemon: MoneroDaemon
-    #: Addresses of strangers, all different.
-    payees: Sequence[str]
+    @property
+    def recorder(self) -> Recorder:
+        """What the calls are recorded with."""
+        ...
+
+    @property
+    def daemon(self) -> MoneroDaemon:
+        """The client of the daemon, recorded."""
+        ...
+
+    @property
+    def payees(self) -> Sequence[str]:
+        """Addresses of three strangers."""
+        ...
 
     def transport(self, server: str) -> Transport:
         """Return the recorded transport of a wallet role, or of ``daemon``."""
@@ -48,6 +58,10 @@ class Ground(Protocol):
 
     async def without_cache(self, role: WalletRole) -> MoneroClient:
         """Return the wallet of a role opened anew from its keys alone."""
+        ...
+
+    async def submit(self, client: MoneroClient, txset: Secret) -> Sequence[str]:
+        """Let a wallet submit a signed set to the daemon; return the ids of its transactions."""
         ...
 
     async def pay(self, amount: int) -> None:
@@ -239,11 +253,11 @@ async def payout_to_one(ground: Ground) -> None:
         await tried(vendor.submit_multisig(Secret("00")))
         await tried(vendor.describe_transfer(multisig_txset=Secret("00")))
     with step("submitted by a wallet without a cache"):
-        await tried((await ground.without_cache(ARBITER)).submit_multisig(signed.tx_data_hex))
+        await tried(ground.submit(await ground.without_cache(ARBITER), signed.tx_data_hex))
     (txid,) = signed.tx_hash_list
     with step("submitted"):
-        await vendor.submit_multisig(signed.tx_data_hex)
-        await tried(vendor.submit_multisig(signed.tx_data_hex))
+        await ground.submit(vendor, signed.tx_data_hex)
+        await tried(ground.submit(vendor, signed.tx_data_hex))
     await look_at_payout(ground, clients, built.spent_key_images_list[0].key_images, txid)
 
 
@@ -311,7 +325,7 @@ async def payout_to_several(ground: Ground) -> None:
     with step("signed transfer"):
         signed = await tried(vendor.sign_multisig((exact or built).multisig_txset))
         if signed is not None:
-            await vendor.submit_multisig(signed.tx_data_hex)
+            await ground.submit(vendor, signed.tx_data_hex)
             await ground.mine(1)
 
 
@@ -324,22 +338,22 @@ async def rivals(ground: Ground) -> None:
     await ground.mine(12)
     await synchronise(buyer, vendor)
     first = await vendor.sign_multisig((await buyer.sweep_all(ground.payees[0])).multisig_txset)
-    await vendor.submit_multisig(first.tx_data_hex)
+    await ground.submit(vendor, first.tx_data_hex)
     raw = (await ground.daemon.get_transactions(first.tx_hash_list)).txs[0].as_hex
     await ground.daemon.flush_txpool(first.tx_hash_list)
     await synchronise(buyer, arbiter)
     second = await arbiter.sign_multisig((await buyer.sweep_all(ground.payees[1])).multisig_txset)
-    await arbiter.submit_multisig(second.tx_data_hex)
+    await ground.submit(arbiter, second.tx_data_hex)
     with step("rival in the pool"):
         await ground.daemon.send_raw_transaction(raw)
-        await tried(vendor.submit_multisig(first.tx_data_hex))
+        await tried(ground.submit(vendor, first.tx_data_hex))
     await ground.mine(1)
     with step("rival in the chain"):
         await ground.daemon.send_raw_transaction(raw)
-        await tried(vendor.submit_multisig(first.tx_data_hex))
+        await tried(ground.submit(vendor, first.tx_data_hex))
     await ground.stop_daemon()
     with step("submitted with the daemon away"):
-        await tried(arbiter.submit_multisig(second.tx_data_hex))
+        await tried(ground.submit(arbiter, second.tx_data_hex))
     await ground.start_daemon()
 
 

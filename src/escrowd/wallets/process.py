@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from escrowd.domain.networks import Network
 from escrowd.domain.secret import Secret
-from escrowd.monero.errors import WALLET_REFUSALS, MoneroError
+from escrowd.monero.errors import WALLET_REFUSALS, MoneroError, UnknownVersion
 from escrowd.monero.programs import release_of
 from escrowd.monero.transport import Connections, Endpoint, HttpTransport, Login
 from escrowd.monero.versions import Capability, capabilities
@@ -233,7 +233,7 @@ class WalletProcess(WalletServer):
                 _environment(password),
                 around.registry.output_file(name),
             )
-        except OSError as error:
+        except (OSError, UnknownVersion) as error:
             around.registry.forget(name)
             raise ProcessNotStarted(f"{program.path} cannot be started: {error}") from error
         process = cls(name, Endpoint(LOOPBACK, port, Login(_USERNAME, password)), running, around)

@@ -6,6 +6,7 @@ from escrowd.domain.outputs import ReceivedOutput
 from escrowd.monero.wallet import MoneroClient
 from escrowd.service.reading import as_received, read
 from tests.regtest.chain.conftest import RealWallet, Watching, send
+from tests.regtest.old_engine import pay_locked
 
 XMR = 10**12
 UNIX_TIME = 1_900_000_000
@@ -17,31 +18,31 @@ def integrated(wallet: RealWallet, payment_id: bytes) -> str:
     return MoneroAddress.of_keys(Network.REGTEST, AddressKind.INTEGRATED, *keys, payment_id).text
 
 
-async def test_payment_is_not_what_a_wallet_sees(
+async def test_watcher_finds_of_each_payment_what_wallets_find(
     watching: Watching, wallets: list[RealWallet], payer: MoneroClient
 ) -> None:
-    """Of every kind of payment the watcher tells what real wallets tell, in the pool and in blocks."""
+    """Of every kind of payment the watcher finds what real wallets find, in the pool and in blocks."""
     first, second, third = wallets
     addresses = [each.wallet_set.address for each in wallets]
     subaddresses = [(await each.client.create_address(0, 2)).addresses for each in wallets]
-    payments: list[tuple[list[tuple[str, int]], int]] = [
-        ([(addresses[0], XMR)], 0),
-        ([(subaddresses[0][0], 2 * XMR)], 0),
-        ([(addresses[1], 3), (subaddresses[1][0], XMR), (subaddresses[2][1], XMR + 1)], 0),
-        ([(addresses[2], XMR), (addresses[2], XMR)], 0),
-        ([(integrated(first, b"\1\2\3\4\5\6\7\x08"), XMR // 3)], 0),
-        ([(integrated(third, b"\xff" * 8), XMR // 7)], 0),
-        ([(addresses[number % 3], XMR // 100 + number) for number in range(15)], 0),
-        ([(addresses[1], XMR // 2)], (await watching.lab.daemon.get_info()).height + 500),
-        ([(addresses[1], XMR // 4)], UNIX_TIME),
+    payments: list[list[tuple[str, int]]] = [
+        [(addresses[0], XMR)],
+        [(subaddresses[0][0], 2 * XMR)],
+        [(addresses[1], 3), (subaddresses[1][0], XMR), (subaddresses[2][1], XMR + 1)],
+        [(addresses[2], XMR), (addresses[2], XMR)],
+        [(integrated(first, b"\1\2\3\4\5\6\7\x08"), XMR // 3)],
+        [(integrated(third, b"\xff" * 8), XMR // 7)],
+        [(addresses[number % 3], XMR // 100 + number) for number in range(15)],
     ]
     await watching.add_all()
-    for recipients, unlock_time in payments:
-        await send(payer, recipients, unlock_time)
+    for recipients in payments:
+        await send(payer, recipients)
     await watching.assert_as_wallets()
     seen_in_pool = [await watching.brought(each) for each in wallets]
     assert all(pool for _, pool in seen_in_pool)
     await watching.lab.mine(1)
+    for amount, unlock_time in ((XMR // 2, (await watching.lab.daemon.get_info()).height + 500), (XMR // 4, UNIX_TIME)):
+        await pay_locked(watching.lab, [(addresses[1], amount)], unlock_time)
     await watching.lab.mine(2, addresses[2])
     await watching.assert_as_wallets()
     assert [(await watching.brought(each))[1] for each in wallets] == [set()] * 3

@@ -27,6 +27,7 @@ from escrowd.wallets.registry import Registry
 from escrowd.wallets.server import AttachedServer
 from escrowd.wallets.settings import AtExit, SessionSettings
 from escrowd.wallets.vault import KEY_BYTES, Vault
+from tests.engine import installed_release
 from tests.wallet_fixtures import Building, freeze
 
 MakePool = Callable[..., AbstractAsyncContextManager[WalletPool]]
@@ -98,10 +99,14 @@ async def test_dead_and_hanging_processes_leave_the_reserve(making: MakePool) ->
         await pool.give_back(server)
 
 
-async def test_program_that_dies_at_its_start_is_not_started_in_a_loop(making: MakePool, tmp_path: Path) -> None:
-    """A program that ends at once is an error with its last words, and is not tried again at once."""
+@pytest.mark.parametrize("has_version", [True, False])
+async def test_program_that_dies_at_its_start_is_not_started_in_a_loop(
+    making: MakePool, tmp_path: Path, *, has_version: bool
+) -> None:
+    """A program that ends at once, even without a version, is an error with its last words, and not tried at once."""
     program = tmp_path / "dies"
-    program.write_text("#!/bin/sh\necho no good reason\nexit 1\n")
+    prints = f'[ "$1" = --version ] && echo "v{installed_release()}" && exit' if has_version else ":"
+    program.write_text(f"#!/bin/sh\n{prints}\necho no good reason\nexit 1\n")
     program.chmod(0o755)
     async with making(path=program) as pool:
         with pytest.raises(ProcessNotStarted, match="no good reason"):

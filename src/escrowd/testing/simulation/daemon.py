@@ -34,7 +34,8 @@ Params = Mapping[str, object]
 class SimulatedDaemon:
     """One daemon, synchronised, of a private chain. It is down when the faults say so."""
 
-    def __init__(self, chain: SimulatedChain, faults: Faults) -> None:
+    def __init__(self, chain: SimulatedChain, faults: Faults, *, is_new: bool = False) -> None:
+        self._is_new = is_new
         self._chain = chain
         self._faults = faults
 
