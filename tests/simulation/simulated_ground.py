@@ -55,7 +55,7 @@ class SimulatedRecorder(Recorder):
         self.answered: list[Answered] = []
 
     def keep(self, server: str, method: str, kind: type[Any], outcome: object) -> None:
-        if self.current:
+        if self.current and method != "set_daemon":
             self.answered.append(Answered(self.current, server, method, kind, outcome))
 
 
@@ -121,8 +121,10 @@ class SimulatedGround:
         recorded: list[str] = []
         self._around.recorders[f"{RECORDER_HOST}:1"] = recorded
         await client.set_daemon(Endpoint(RECORDER_HOST, 1))
-        txids = await client.submit_multisig(txset)
-        await client.set_daemon(DAEMON)
+        try:
+            txids = await client.submit_multisig(txset)
+        finally:
+            await client.set_daemon(DAEMON)
         for raw in recorded:
             self.chain.send(self.chain.submitted[txid_of_raw(raw)])
         return txids

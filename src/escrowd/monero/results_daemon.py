@@ -241,6 +241,10 @@ class SubmittedTransaction(DaemonReply, frozen=True, kw_only=True):
     too_big: bool
     too_few_outputs: bool = False
     sanity_check_failed: bool = False
+    #: Newer daemons only: it locks its outputs. Blocks of others may hold it all the same.
+    nonzero_unlock_time: bool = False
+    #: Newer daemons only: its extra field is larger than nodes relay.
+    tx_extra_too_big: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -267,4 +271,6 @@ _REFUSALS: Final = (
     "too_big",
     "too_few_outputs",
     "sanity_check_failed",
+    "nonzero_unlock_time",
+    "tx_extra_too_big",
 )

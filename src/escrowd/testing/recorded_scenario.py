@@ -109,8 +109,6 @@ async def key_ceremony(ground: Ground) -> None:
     def of_others(messages: Mapping[WalletRole, Secret], own: WalletRole) -> list[Secret]:
         return [message for role, message in messages.items() if role is not own]
 
-    with step("version"):
-        await clients[BUYER].get_version()
     with step("before the key ceremony"):
         await clients[BUYER].is_multisig()
     with step("first messages"):
@@ -140,6 +138,7 @@ async def deposit(ground: Ground) -> None:
     buyer = clients[BUYER]
     payee = Recipient(ground.payees[0], XMR // 2)
     with step("address"):
+        await buyer.get_version()
         await buyer.is_multisig()
         await buyer.get_address()
         await tried(buyer.get_attribute("not set"))
@@ -258,7 +257,7 @@ async def payout_to_one(ground: Ground) -> None:
     with step("submitted"):
         await ground.submit(vendor, signed.tx_data_hex)
         await tried(ground.submit(vendor, signed.tx_data_hex))
-    await look_at_payout(ground, clients, built.spent_key_images_list[0].key_images, txid)
+    await look_at_payout(ground, await ground.ready_wallets(), built.spent_key_images_list[0].key_images, txid)
 
 
 async def look_at_payout(ground: Ground, clients: Clients, images: Sequence[str], txid: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+from escrowd.chain.reading import Unreadable
 from escrowd.monero.errors import BlockRefused
 from escrowd.monero.methods import DAEMON_METHODS
 from escrowd.monero.results_daemon import (
@@ -67,7 +68,7 @@ class SimulatedDaemon:
             top_block_hash=self._chain.tip.hash,
             target_height=0,
             nettype="fakechain",
-            version="0.18.0.0-simulated",
+            version="0.18.5.3-simulated" if self._is_new else "0.18.0.0-simulated",
             offline=True,
             synchronized=True,
             restricted=False,
@@ -80,7 +81,7 @@ class SimulatedDaemon:
 
     def get_version(self, _params: Params) -> DaemonRpcVersion:
         """Tell the version."""
-        return DaemonRpcVersion(status="OK", version=3 << 16 | 10)
+        return DaemonRpcVersion(status="OK", version=3 << 16 | (16 if self._is_new else 10))
 
     def get_last_block_header(self, _params: Params) -> FoundBlockHeader:
         """Tell the last block."""
@@ -90,7 +91,7 @@ class SimulatedDaemon:
         """Tell a block."""
         height = cast("int", params["height"])
         if height >= self._chain.height:
-            raise BlockRefused("get_block_header_by_height", -2, "Requested block height is too big")
+            raise BlockRefused("get_block_header_by_height", -2, _TOO_HIGH.format(height, self._chain.height - 1))
         return FoundBlockHeader(status="OK", block_header=self._header(height))
 
     def get_fee_estimate(self, _params: Params) -> FeeEstimate:
@@ -145,21 +146,22 @@ class SimulatedDaemon:
 
     def send_raw_transaction(self, params: Params) -> SubmittedTransaction:
         """Take a transaction into the pool."""
-        txid = txid_of_raw(str(params["tx_as_hex"]))
+        try:
+            txid = txid_of_raw(str(params["tx_as_hex"]))
+        except Unreadable:
+            return _submitted(reason="Sanity check failed", sanity_check_failed=True)
         transaction = self._chain.known.get(txid) or self._chain.submitted.get(txid)
-        refusal = Refusal.INVALID_INPUT if transaction is None else self._chain.send(transaction)
-        return SubmittedTransaction(
-            status="OK" if refusal is None else "Failed",
-            reason="" if refusal is None else str(refusal),
-            not_relayed=False,
-            double_spend=refusal is Refusal.DOUBLE_SPEND,
-            fee_too_low=False,
-            invalid_input=refusal is Refusal.INVALID_INPUT,
-            invalid_output=False,
-            low_mixin=False,
-            overspend=False,
-            too_big=False,
-        )
+        if transaction is None:
+            return _submitted(invalid_input=True)
+        had_it = txid in self._chain.pool or txid in self._chain.height_of
+        is_double = self._chain.rival_of(transaction) is not None
+        in_chain = any(image in self._chain.spent_by for image in transaction.key_images)
+        refusal = self._chain.send(transaction)
+        if refusal is None:
+            return _submitted(reason="Not relayed", not_relayed=True) if had_it else _submitted(status="OK")
+        # A rival of the chain makes it an invalid input, too (``handle_incoming_tx``).
+        is_invalid = refusal is Refusal.INVALID_INPUT or in_chain
+        return _submitted(double_spend=is_double, invalid_input=is_invalid)
 
     def flush_txpool(self, params: Params) -> DaemonReply:
         """Drop transactions from the pool."""
@@ -205,5 +207,31 @@ class SimulatedDaemon:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+
+def _submitted(
+    *,
+    status: str = "",
+    reason: str = "",
+    not_relayed: bool = False,
+    double_spend: bool = False,
+    invalid_input: bool = False,
+    sanity_check_failed: bool = False,
+) -> SubmittedTransaction:
+    return SubmittedTransaction(
+        status=status or ("OK" if not_relayed else "Failed"),
+        reason=reason,
+        not_relayed=not_relayed,
+        double_spend=double_spend,
+        fee_too_low=False,
+        invalid_input=invalid_input,
+        invalid_output=False,
+        low_mixin=False,
+        overspend=False,
+        too_big=False,
+        sanity_check_failed=sanity_check_failed,
+    )
+
+
+_TOO_HIGH: Final = "Requested block height: {} greater than current top block height: {}"
 #: The tail emission, in piconero.
 _REWARD: Final = 600_000_000_000

@@ -51,7 +51,9 @@ class SimulatedService:
         self.store = MemoryStore(ground.memory, self._commit)
         self.sessions = SimulatedSessions(ground.house, node, life)
         self.daemon = MoneroDaemon(
-            SimulatedTransport(SimulatedDaemon(ground.chain, ground.faults), ground.faults, life)
+            SimulatedTransport(
+                SimulatedDaemon(ground.chain, ground.faults, is_new=ground.house.around.is_new), ground.faults, life
+            )
         )
         self.orchestrator = EscrowOrchestrator(self.store, ground.chance.randbytes)
         self.advance = self._advance()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from escrowd.domain.money import format_xmr
 from escrowd.domain.payouts.fees import FeeRate, estimated_weight
 from escrowd.monero.errors import NotEnoughMoney, TransferRefused
 from escrowd.monero.results_wallet import Recipient
@@ -17,6 +18,10 @@ from escrowd.testing.simulation.wallet import Known, SimulatedWallet
 #: Piconero per byte of weight at the lowest priority, and how many times that each priority pays.
 FEE_PER_BYTE: Final = 20_000
 MULTIPLES: Final = (1, 1, 4, 20, 166)
+#: By how many bytes a transaction is lighter than its estimate, and what it saves besides where no encrypted payment id
+#: is added, which is with more than two outputs (``construct_tx_with_tx_key``).
+LESS_THAN_ESTIMATED: Final = 29
+ENCRYPTED_ID: Final = 11
 #: Inputs of the largest transaction that wallet2 was seen to build.
 MOST_INPUTS: Final = 146
 
@@ -37,6 +42,15 @@ class Costs:
         """Return the fee of a payment to several, in piconero."""
         return rate(priority).asked(inputs, receivers) * (100 + self.unexpected) // 100
 
+    def of_built(self, inputs: int, outputs: int, priority: int) -> int:
+        """Return the fee of the weight of what was made, in piconero."""
+        return rate(priority).of(built_weight(inputs, outputs)) * (100 + self.unexpected) // 100
+
+
+def built_weight(inputs: int, outputs: int) -> int:
+    """Return the weight of a transaction that was made: less than wallet2's estimate, as recorded on a young chain."""
+    return estimated_weight(inputs, max(2, outputs)) - LESS_THAN_ESTIMATED - (ENCRYPTED_ID if outputs > 2 else 0)
+
 
 def rate(priority: int) -> FeeRate:
     """Return what a byte costs at a priority."""
@@ -46,7 +60,10 @@ def rate(priority: int) -> FeeRate:
 class Builder:
     """Builds transaction sets for one wallet."""
 
-    def __init__(self, wallet: SimulatedWallet, chain: SimulatedChain, costs: Costs, now: int) -> None:
+    def __init__(
+        self, wallet: SimulatedWallet, chain: SimulatedChain, costs: Costs, now: int, *, is_new: bool = False
+    ) -> None:
+        self._is_new = is_new
         self._wallet = wallet
         self._chain = chain
         self._costs = costs
@@ -59,6 +76,8 @@ class Builder:
             TransferRefused: there is nothing, or it is not worth its fee.
 
         """
+        if not any(self._wallet.is_unlocked(each, self._now) for each in self._wallet.unspent(account)):
+            raise TransferRefused("sweep_all", -4, "No unlocked balance in the specified account")
         chosen = self._usable(account, priority)
         if not all_indices:
             index = max((each.mined.output.address_index for each in chosen), default=0)
@@ -67,7 +86,7 @@ class Builder:
         batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
         built = [self._swept(batch, address, priority) for batch in batches]
         if not built or None in built:
-            raise TransferRefused("sweep_all", -4, "No unlocked balance in the specified account")
+            raise TransferRefused("sweep_all", -4, "No unlocked balance in the specified subaddress(es)")
         return TransactionSet(self._wallet.name, self._wallet.role, tuple(each for each in built if each is not None))
 
     def transfer(
@@ -87,25 +106,50 @@ class Builder:
             TransferRefused: it takes more outputs than one transaction holds.
 
         """
-        wanted = sum(each.amount for each in recipients)
-        here = [
-            each
-            for each in self._usable(account, priority)
-            if not indices or each.mined.output.address_index in indices
-        ]
-        usable = sorted(here, key=_amount, reverse=True)
+        self._need_balance(recipients, account, indices, priority, subtract)
+        usable = sorted(self._usable(account, priority, indices), key=_amount, reverse=True)
+        if not usable:
+            raise TransferRefused("transfer", -16, "No transaction created")
         for count in range(1, len(usable) + 1):
             if count > MOST_INPUTS:
-                raise TransferRefused("transfer", -4, "Transaction would be too large.  try /transfer_split.")
-            fee = self._costs.of_transfer(count, len(recipients), priority)
-            have = sum(map(_amount, usable[:count]))
-            if have >= wanted + (0 if subtract else fee):
-                paid = _less(recipients, subtract, fee)
-                built = self._built(usable[:count], paid, have - fee - sum(each.amount for each in paid), fee)
+                raise TransferRefused("transfer", -18, "Transaction would be too large.  try /transfer_split.")
+            built = self._transferred(usable[:count], recipients, priority, subtract)
+            if built is not None:
                 return TransactionSet(self._wallet.name, self._wallet.role, (built,))
-        raise NotEnoughMoney("transfer", -17, "not enough money")
+        raise TransferRefused("transfer", -16, "tx not possible")
 
-    def _usable(self, account: int, priority: int) -> list[Known]:
+    def _transferred(
+        self, chosen: Sequence[Known], recipients: Sequence[Recipient], priority: int, subtract: Sequence[int]
+    ) -> Proposed | None:
+        """Pay out of exactly these outputs, or return ``None`` where they are too little for amounts and fee."""
+        rest = sum(map(_amount, chosen)) - sum(each.amount for each in recipients)
+        if subtract:
+            fee = self._costs.of_built(len(chosen), len(recipients) + (rest > 0), priority)
+            paid = _less(recipients, subtract, fee)
+            return self._built(chosen, paid, rest, fee) if rest >= 0 and paid is not None else None
+        # The estimate has to be there in any case. Since 0.18.3.2 what is charged is the fee of the weight of what was
+        # made, which is a little less: no amounts are both possible and without change (commit bdebf680b).
+        estimate = self._costs.of_transfer(len(chosen), len(recipients), priority)
+        fee = self._costs.of_built(len(chosen), len(recipients) + 1, priority) if self._is_new else estimate
+        return self._built(chosen, recipients, rest - fee, fee) if rest >= max(fee, estimate) else None
+
+    def _need_balance(
+        self,
+        recipients: Sequence[Recipient],
+        account: int,
+        indices: Sequence[int],
+        priority: int,
+        subtract: Sequence[int],
+    ) -> None:
+        """Hold first all money, then the unlocked, against amounts and least fee (``create_transactions_2``)."""
+        here = [each for each in self._wallet.unspent(account) if _is_at(each, indices)]
+        needed = sum(each.amount for each in recipients) + (0 if subtract else rate(priority).estimate(1, 2))
+        if sum(map(_amount, here)) < needed:
+            raise NotEnoughMoney("transfer", -17, "not enough money")
+        if sum(_amount(each) for each in here if self._wallet.is_unlocked(each, self._now)) < needed:
+            raise NotEnoughMoney("transfer", -37, "not enough unlocked money")
+
+    def _usable(self, account: int, priority: int, indices: Sequence[int] = ()) -> list[Known]:
         """Return what it may spend: unlocked, not frozen, worth its fee, and with the co-signers' data.
 
         The rest it passes over in silence.
@@ -115,6 +159,7 @@ class Builder:
             each
             for each in self._wallet.unspent(account)
             if each.imported
+            and _is_at(each, indices)
             and each.key_image not in self._wallet.frozen
             and self._wallet.is_unlocked(each, self._now)
             and _amount(each) >= dust
@@ -139,7 +184,7 @@ class Builder:
             change=change,
             change_address=self._wallet.address if change else "",
             fee=fee,
-            weight=estimated_weight(len(chosen), max(2, len(outputs))),
+            weight=built_weight(len(chosen), len(outputs)),
         )
 
 
@@ -186,14 +231,33 @@ def _owner(address: str, wallet: SimulatedWallet) -> tuple[str, str]:
     return (wallet.name if address == wallet.address else f"payee {address}"), address
 
 
-def _less(recipients: Sequence[Recipient], subtract: Sequence[int], fee: int) -> list[Recipient]:
-    """Take the fee out of the recipients with these indices, in equal parts (``subtract_fee_from_outputs``)."""
-    if not subtract:
-        return list(recipients)
-    share, rest = divmod(fee, len(subtract))
-    return [
-        Recipient(each.address, each.amount - share - (rest if index == subtract[0] else 0))
-        if index in subtract
+def _is_at(known: Known, indices: Sequence[int]) -> bool:
+    return not indices or known.mined.output.address_index in indices
+
+
+def _less(recipients: Sequence[Recipient], subtract: Sequence[int], fee: int) -> list[Recipient] | None:
+    """Take the fee out of recipients in equal parts; ``None`` where a part is too small for that.
+
+    wallet2 counts the indices in the order in which it works, which for n recipients is 0, n - 1, ..., 1 (``pop_index``
+    of ``create_transactions_2``). Where that makes others bear the fee its own check refuses the transaction.
+
+    Raises:
+        TransferRefused: others than these would bear the fee.
+
+    """
+    last = len(recipients) - 1
+    bearers = {0 if index == 0 else last + 1 - index for index in subtract}
+    share, rest = divmod(fee, len(bearers))
+    paid = [
+        Recipient(each.address, each.amount - share - (rest if index == max(bearers) else 0))
+        if index in bearers
         else each
         for index, each in enumerate(recipients)
     ]
+    if any(each.amount <= 0 for each in paid):
+        return None
+    if bearers != set(subtract):
+        wrong = next(index for index in sorted(bearers, reverse=True) if index not in subtract)
+        total = f"{format_xmr(paid[wrong].amount)}, expected {format_xmr(recipients[wrong].amount)}"
+        raise TransferRefused("transfer", -4, f"Total received by {recipients[wrong].address}: {total}")
+    return paid

@@ -52,6 +52,8 @@ class SimulatedWallet:
     sent: frozenset[str] = frozenset()
     attributes: dict[str, str] = field(default_factory=dict)
     exports: int = 0
+    #: What is known of outputs that are to be read once more. In memory only.
+    detached: dict[str, Known] = field(default_factory=dict)
     #: Key images of what it leaves out of all that it builds.
     frozen: frozenset[str] = frozenset()
 
@@ -67,7 +69,7 @@ class SimulatedWallet:
             self.sent,
             dict(self.attributes),
             self.exports,
-            self.frozen,
+            frozen=self.frozen,
         )
 
     # --- the chain ----------------------------------------------------------------------------------------------------
@@ -78,7 +80,8 @@ class SimulatedWallet:
         What is in another block than before was read anew: our nonce and the co-signers' data of it are lost
         (``detach_blockchain``).
         """
-        before = {each.key: each for each in self.known}
+        before = self.detached | {each.key: each for each in self.known}
+        self.detached = {}
         self.known = [self._seen(before.get(each.output.key), each, chain) for each in self._credited(chain)]
         pooled = [transaction.outputs[index] for transaction, index in chain.pooled_of(self.name)]
         self.pooled = tuple((each.account, each.address_index, each.amount) for each in pooled)
@@ -93,10 +96,6 @@ class SimulatedWallet:
                 is_spent = each.key_image in chain.spent_by or chain.spender_of(each.key_image) is not None
                 self.known[position] = replace(each, is_spent=is_spent)
                 self.sent = self.sent | {each.key} if is_spent else self.sent - {each.key}
-
-    def forget(self) -> None:
-        """Lose the outputs and all that belongs to them, as in an import that failed half-way."""
-        self.known, self.pooled, self.height = [], (), 0
 
     # --- the co-signers -----------------------------------------------------------------------------------------------
 
@@ -114,6 +113,24 @@ class SimulatedWallet:
         Outputs beyond those lose our own nonces and older data of the co-signers (``import_multisig``).
         """
         count = min(len(self.known), *(len(each.keys) for each in exports))
+        self.known = self._learnt(exports, count)
+        self.refresh(chain)
+        return count
+
+    def take_in_and_lose(self, exports: Sequence[Export], *, keeps_data: bool) -> None:
+        """Take in the co-signers' data and fail to read the chain.
+
+        Outputs from the first one without a key image on were detached before, and are gone until the next refresh; a
+        newer wallet then still has the data of them (pull request 11078).
+        """
+        first = next((place for place, each in enumerate(self.known) if not each.imported), len(self.known))
+        learnt = self._learnt(exports, min(len(self.known), *(len(each.keys) for each in exports)))
+        if first < len(learnt):
+            self.height, self.pooled = learnt[first].mined.height, ()
+        self.known = learnt[:first]
+        self.detached = {each.key: each for each in learnt[first:]} if keeps_data else {}
+
+    def _learnt(self, exports: Sequence[Export], count: int) -> list[Known]:
         learnt: list[Known] = []
         for position, each in enumerate(self.known):
             if position < count and all(export.keys[position] == each.key for export in exports):
@@ -121,9 +138,7 @@ class SimulatedWallet:
                 learnt.append(Known(each.mined, each.nonce, told, each.is_spent))
             else:
                 learnt.append(Known(each.mined, is_spent=each.is_spent))
-        self.known = learnt
-        self.refresh(chain)
-        return count
+        return learnt
 
     def use_nonce(self, key: str, nonce: str) -> bool:
         """Use our own nonce of an output up, in memory; return whether this is the one that we have."""

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from escrowd.domain.secret import Secret
-from escrowd.monero.errors import AttributeNotFound, DaemonNotReady, MultisigRefused, NoWalletOpen, WalletNotSaved
+from escrowd.monero.errors import (
+    AttributeNotFound,
+    BadArgument,
+    DaemonNotReady,
+    MultisigRefused,
+    NoWalletOpen,
+    TransferRefused,
+    WalletNotSaved,
+)
 from escrowd.monero.results_signing import (
     BuiltTransaction,
     BuiltTransactions,
@@ -200,25 +208,32 @@ class WalletRpc:
 
     def import_multisig_info(self, params: Params) -> ImportedMultisig:
         """Take in the co-signers' data."""
-        wallet = self._open
-        exports = [self._around.log.exports[each.reveal()] for each in cast("Sequence[Secret]", params["info"])]
-        if any(each.wallet != wallet.name or each.role is wallet.role for each in exports):
-            raise MultisigRefused("import_multisig_info", -1, "Signature from an unknown signer")
+        wallet, method = self._open, "import_multisig_info"
+        infos = [each.reveal() for each in cast("Sequence[Secret]", params["info"])]
+        if not infos:
+            raise MultisigRefused(method, -33, "Needs multisig export info from more participants")
+        if not all(each in self._around.log.exports for each in infos):
+            raise MultisigRefused(method, -1, "Error calling import_multisig: Bad multisig info file magic in ")
+        exports = [self._around.log.exports[each] for each in infos]
+        if any(each.wallet != wallet.name for each in exports):
+            raise MultisigRefused(method, -1, "Error calling import_multisig: Signature from an unknown signer")
+        if any(each.role is wallet.role for each in exports):
+            raise MultisigRefused(method, -1, "Error calling import_multisig: Wrong number of multisig sources")
         if self._around.faults.daemon_is_down:
-            # The outputs were detached to be read once more, and that failed (monero issue 9843).
-            wallet.forget()
-            raise MultisigRefused("import_multisig_info", -1, "no connection to daemon")
+            # What has no key image yet was detached to be read once more, and that failed (monero issue 9843).
+            wallet.take_in_and_lose(exports, keeps_data=self._around.is_new)
+            raise MultisigRefused(method, -1, "Error calling import_multisig: no connection to daemon")
         return ImportedMultisig(wallet.take_in(exports, self._chain))
 
     def sweep_all(self, params: Params) -> BuiltTransactions:
         """Build a sweep."""
-        self._need_daemon("sweep_all")
         made = self._builder().sweep(
             str(params["address"]),
             cast("int", params["account_index"]),
             cast("int", params["priority"]),
             all_indices=bool(params.get("subaddr_indices_all")),
         )
+        self._need_outputs_for_rings("sweep_all")
         made = hostile(made, self._around.faults.hostility)
         each = made.transactions
         return BuiltTransactions(
@@ -231,7 +246,8 @@ class WalletRpc:
 
     def transfer(self, params: Params) -> BuiltTransaction:
         """Build a transfer."""
-        self._need_daemon("transfer")
+        if params.get("unlock_time") and self._around.is_new:
+            raise BadArgument("transfer", -50, "Transaction cannot have non-zero unlock time")
         made = self._builder().transfer(
             cast("Sequence[Recipient]", params["destinations"]),
             cast("int", params["account_index"]),
@@ -239,29 +255,33 @@ class WalletRpc:
             cast("int", params["priority"]),
             cast("Sequence[int]", params.get("subtract_fee_from_outputs", ())) if self._around.is_new else (),
         )
+        self._need_outputs_for_rings("transfer")
         made = hostile(made, self._around.faults.hostility)
         one = made.transactions[0]
         return BuiltTransaction(
             amount=one.amount_in - one.fee - one.change,
             fee=one.fee,
             weight=one.weight,
+            tx_key=_TX_KEY if params.get("get_tx_key") else Secret(""),
             multisig_txset=self._around.log.keep_set(made),
             spent_key_images=_images(one),
         )
 
     def describe_transfer(self, params: Params) -> DescribedTransfer:
         """Say what a set would do."""
-        made = self._set(params["multisig_txset"], "describe_transfer")
+        made = self._set(params["multisig_txset"], "describe_transfer", "cannot load multisig_txset")
         return DescribedTransfer(tuple(self._described(each) for each in made.transactions))
 
     def sign_multisig(self, params: Params) -> SignedMultisig:
         """Sign, and use the nonces up: on disk only where the release does so."""
         wallet, made = self._open, self._set(params["tx_data_hex"], "sign_multisig")
         ours = [(each, one, one.nonces.get(wallet.role, "")) for each in made.transactions for one in each.inputs]
-        if made.wallet != wallet.name or made.cosigner or made.proposer is wallet.role:
-            raise MultisigRefused("sign_multisig", -35, "The transaction is not for us to sign")
-        if not all(wallet.has_nonce(one.key, nonce) for _, one, nonce in ours):
-            raise MultisigRefused("sign_multisig", -35, "This signature was made with stale data")
+        if made.wallet != wallet.name:
+            raise MultisigRefused("sign_multisig", -34, _NO_SET)
+        if made.proposer is wallet.role:
+            raise MultisigRefused("sign_multisig", -35, f"{_NOT_SIGNED}Transaction already signed by this private key")
+        if made.cosigner or not all(wallet.has_nonce(one.key, nonce) for _, one, nonce in ours):
+            raise MultisigRefused("sign_multisig", -35, f"{_NOT_SIGNED}{_STALE}")
         for each, one, nonce in ours:
             self._around.log.use(nonce, each)
             wallet.use_nonce(one.key, nonce)
@@ -274,9 +294,9 @@ class WalletRpc:
         """Give what is signed to the recorder that is the wallet's daemon for the moment."""
         made = self._set(params["tx_data_hex"], "submit_multisig")
         if self._around.is_new and any(each.key not in self._keys for one in made.transactions for each in one.inputs):
-            raise MultisigRefused("submit_multisig", -34, "Failed to parse multisig tx data.")
+            raise MultisigRefused("submit_multisig", -34, _NO_SET)
         if not made.signed:
-            raise MultisigRefused("submit_multisig", -36, "Not enough signers signed this transaction.")
+            raise MultisigRefused("submit_multisig", -33, "Not enough signers signed this transaction.")
         recorder = self._around.recorders.get(self._daemon)
         if recorder is None:
             raise AssertionError("a wallet submits to the daemon, and the bytes are not known before")
@@ -304,12 +324,17 @@ class WalletRpc:
             raise DaemonNotReady(method, -38, "no connection to daemon")
 
     def _builder(self) -> Builder:
-        return Builder(self._open, self._chain, self._around.costs, self._around.now())
+        around = self._around
+        return Builder(self._open, self._chain, around.costs, around.now(), is_new=around.is_new)
 
-    def _set(self, text: object, method: str) -> TransactionSet:
+    def _need_outputs_for_rings(self, method: str) -> None:
+        if self._around.faults.daemon_is_down or self._daemon.startswith(RECORDER_HOST):
+            raise TransferRefused(method, -4, "failed to get output distribution")
+
+    def _set(self, text: object, method: str, refusal: str = "") -> TransactionSet:
         found = self._around.log.sets.get(cast("Secret", text).reveal())
         if found is None:
-            raise MultisigRefused(method, -34, "Failed to parse multisig tx data")
+            raise MultisigRefused(method, -34, refusal or _NO_SET)
         return found
 
     def _balance_of(
@@ -382,6 +407,13 @@ class WalletRpc:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+_NO_SET: Final = "Failed to parse multisig tx data."
+_NOT_SIGNED: Final = "Failed to sign multisig tx: "
+_STALE: Final = (
+    "This signature was made with stale data: export fresh multisig data, which other participants must then use"
+)
+#: Stands for the secret key of a transaction.
+_TX_KEY: Final = Secret("07" * 32)
 #: Stands for the commitment to the amount of an output that is spent.
 _COMMITMENT: Final = "cd" * 32
 #: One transaction public key, and nothing else.
