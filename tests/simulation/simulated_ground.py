@@ -97,6 +97,9 @@ class SimulatedGround:
             SimulatedDaemon(self.chain, self.faults, is_new=self._around.is_new), self.faults, self._life
         )
         self.daemon = MoneroDaemon(self._recorded("daemon", daemon))
+        # So that no output of a wallet has the index 0.
+        self._send(SimulatedOutput(self.chain.unique("key"), "outside", address("miner"), 1))
+        self.chain.mine()
         self.payees = tuple(address(f"payee {number}") for number in range(3))
 
     def transport(self, server: str) -> Transport:
@@ -109,7 +112,13 @@ class SimulatedGround:
         }
 
     async def ready_wallets(self) -> Clients:
-        return {role: await self._opened(role) for role in WalletRole}
+        is_first = not self._house.processes
+        clients = {role: await self._opened(role) for role in WalletRole}
+        if is_first:
+            # They were just made, and begin to read where the chain ends.
+            for client in clients.values():
+                await client.refresh()
+        return clients
 
     async def without_cache(self, role: WalletRole) -> MoneroClient:
         self._house.kill((1, ESCROW, role))
@@ -130,12 +139,9 @@ class SimulatedGround:
         return txids
 
     async def pay(self, amount: int) -> None:
-        unique = self.chain.unique
-        outputs = (
-            SimulatedOutput(unique("key"), ESCROW, SHARED, amount),
-            SimulatedOutput(unique("key"), "outside", self.payees[0], amount),
-        )
-        self.chain.send(SimulatedTransaction(unique("transaction"), (unique("image"),), outputs, 1))
+        keys = self.chain.unique("key"), self.chain.unique("key")
+        change = SimulatedOutput(keys[1], "outside", address("miner"), 1)
+        self._send(SimulatedOutput(keys[0], ESCROW, SHARED, amount), change)
 
     async def mine(self, blocks: int) -> None:
         self.chain.mine(blocks)
@@ -145,6 +151,12 @@ class SimulatedGround:
 
     async def start_daemon(self) -> None:
         self.faults.daemon_is_down = False
+        for client in (await self.ready_wallets()).values():
+            await client.refresh()
+
+    def _send(self, *outputs: SimulatedOutput) -> None:
+        images = (self.chain.unique("image"),)
+        self.chain.send(SimulatedTransaction(self.chain.unique("transaction"), images, outputs, 1))
 
     async def _opened(self, role: WalletRole) -> MoneroClient:
         key = (1, ESCROW, role)

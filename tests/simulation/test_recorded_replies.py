@@ -26,9 +26,13 @@ CallT = TypeVar("CallT", RecordedReply, Answered)
 RECORDED: Final = Path(__file__).parents[1] / "recorded"
 RELEASES: Final = {"0.18.0.0": OLD_RPC, "0.18.5.3": NEW_RPC}
 
-#: What a simulated server answers in its own way, and why that is no lie about Monero.
-ITS_OWN: Final = {
-    ("get_version", "release"): "says what built the program",
+#: Calls whose outcome is another one here. The service lets wallets submit to a recorder of its own
+#: (``escrowd.wallets.submissions``), which takes everything, and a simulated wallet knows no other way. That daemons
+#: refuse the raw transactions is compared.
+OTHERWISE: Final = {
+    ("rival in the pool", "submit_multisig"),
+    ("rival in the chain", "submit_multisig"),
+    ("submitted with the daemon away", "submit_multisig"),
 }
 
 
@@ -58,6 +62,7 @@ def test_simulation_answers_as_recorded(release: str) -> None:
 
 #: Digits of hexadecimal values whose length is a matter of the protocol.
 _FIXED: Final = 128
+_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
 _MASKED: Final = re.compile(r"<([a-z ]+)(?: (\d+))?>")
 
 
@@ -66,6 +71,8 @@ def _differences(real: Recording, ours: list[Answered]) -> Iterator[str]:
     for place, answered in given.items():
         name = f"{place[0]!r}: {place[1]}.{place[2]}"
         recorded = wanted.get(place)
+        if (place[0], place[2]) in OTHERWISE:
+            continue
         if recorded is None:
             yield f"{name}: not recorded"
         elif isinstance(answered.outcome, Refused) or recorded.refusal is not None:
@@ -74,8 +81,7 @@ def _differences(real: Recording, ours: list[Answered]) -> Iterator[str]:
             theirs = msgspec.convert(recorded.reply, type=answered.kind, dec_hook=lambda _kind, text: Secret(text))
             here = masked("", fields_of(answered.outcome))
             for field, difference in _fields_differ("", fields_of(theirs), here):
-                if (place[2], field) not in ITS_OWN:
-                    yield f"{name}: {field} {difference}"
+                yield f"{name}: {field} {difference}"
 
 
 def _by_place(replies: Iterable[CallT]) -> dict[tuple[str, str, str, int], CallT]:
@@ -89,8 +95,8 @@ def _by_place(replies: Iterable[CallT]) -> dict[tuple[str, str, str, int], CallT
 
 
 def _refusals_differ(recorded: RecordedReply, outcome: object) -> Iterator[str]:
-    real = recorded.refusal and (recorded.refusal.code, recorded.refusal.message)
-    ours = (outcome.code, masked_text(outcome.reason)) if isinstance(outcome, Refused) else None
+    real = recorded.refusal and (recorded.refusal.code, _NUMBER.sub("n", recorded.refusal.message))
+    ours = (outcome.code, _NUMBER.sub("n", masked_text(outcome.reason))) if isinstance(outcome, Refused) else None
     if real != ours:
         yield f"is refused with {ours}, and really with {real}"
 

@@ -13,7 +13,7 @@ from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.errors import Refused
 from escrowd.monero.methods import WALLET_METHODS
 from escrowd.monero.results_signing import BuiltTransaction
-from escrowd.monero.results_wallet import IncomingKind, Nothing, Recipient
+from escrowd.monero.results_wallet import IncomingKind, Recipient
 from escrowd.monero.transport import Transport
 from escrowd.monero.wallet import MoneroClient
 from escrowd.testing.recorded_replies import Recorder
@@ -406,6 +406,6 @@ async def _with_exact_rest(
     return built
 
 
-async def _locked_transfer(ground: Ground, recipients: Sequence[Recipient]) -> Nothing:
+async def _locked_transfer(ground: Ground, recipients: Sequence[Recipient]) -> BuiltTransaction:
     params = {"destinations": recipients, "unlock_time": 1000}
-    return await ground.transport(BUYER).call(WALLET_METHODS["transfer"], params, Nothing)
+    return await ground.transport(BUYER).call(WALLET_METHODS["transfer"], params, BuiltTransaction)

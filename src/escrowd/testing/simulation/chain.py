@@ -169,6 +169,11 @@ class SimulatedChain:
         """Return the global index of an output. Here it stays the same in whatever block it is."""
         return self._first_index[transaction.txid] + index
 
+    def indices_of(self, transaction: SimulatedTransaction) -> tuple[int, ...]:
+        """Return the global indices of all outputs."""
+        first = self._first_index[transaction.txid]
+        return tuple(range(first, first + max(2, len(transaction.outputs))))
+
     def pooled_of(self, wallet: str) -> Iterator[tuple[SimulatedTransaction, int]]:
         """Yield the outputs of a wallet that are in the pool, as transaction and place."""
         return (each for each in self._sent_to.get(wallet, ()) if each[0].txid in self.pool)
@@ -188,7 +193,8 @@ class SimulatedChain:
         if transaction.txid not in self.known:
             self.known[transaction.txid] = transaction
             self._first_index[transaction.txid] = self._outputs
-            self._outputs += len(transaction.outputs)
+            # A transaction has two outputs at least: change, or an output of nothing.
+            self._outputs += max(2, len(transaction.outputs))
             for index, output in enumerate(transaction.outputs):
                 self._sent_to.setdefault(output.wallet, []).append((transaction, index))
 

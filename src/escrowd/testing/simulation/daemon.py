@@ -26,7 +26,7 @@ from escrowd.monero.results_daemon import (
 from escrowd.testing.simulation.chain import Refusal, SimulatedChain
 from escrowd.testing.simulation.faults import Faults, Place
 from escrowd.testing.simulation.spending import FEE_PER_BYTE, MULTIPLES
-from escrowd.testing.simulation.transactions import txid_of_raw
+from escrowd.testing.simulation.transactions import digest, txid_of_raw
 from escrowd.testing.simulation.transport import Answer
 
 Params = Mapping[str, object]
@@ -68,7 +68,7 @@ class SimulatedDaemon:
             top_block_hash=self._chain.tip.hash,
             target_height=0,
             nettype="fakechain",
-            version="0.18.5.3-simulated" if self._is_new else "0.18.0.0-simulated",
+            version="0.18.5.3-unknown" if self._is_new else "0.18.0.0-unknown",
             offline=True,
             synchronized=True,
             restricted=False,
@@ -119,6 +119,7 @@ class SimulatedDaemon:
                     tx_blob=each.raw,
                     tx_json="{}",
                     fee=each.fee,
+                    weight=len(each.raw) // 2,
                     receive_time=self._chain.tip.time,
                     relayed=True,
                     do_not_relay=False,
@@ -183,6 +184,7 @@ class SimulatedDaemon:
             major_version=16,
             reward=_REWARD,
             num_txes=len(block.txids),
+            miner_tx_hash=digest("miner", block.hash),
         )
 
     def _spent(self, key_image: str) -> KeyImageStatus:
@@ -202,6 +204,8 @@ class SimulatedDaemon:
             block_height=height,
             block_timestamp=None if height is None else self._chain.blocks[height].time,
             confirmations=None if height is None else self._chain.height - height,
+            output_indices=() if height is None else self._chain.indices_of(transaction),
+            received_timestamp=self._chain.tip.time if height is None else None,
         )
 
 

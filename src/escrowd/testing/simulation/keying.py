@@ -25,6 +25,8 @@ from escrowd.wallets.errors import NotUnsealable, ProcessLost
 
 Params = Mapping[str, object]
 
+#: What ``make_multisig`` answers as an address, whatever the keys are (recorded).
+PLACEHOLDER: Final = "41fJjQDhryD11111111111111111111111111111111112J6WubrJoNFFxDwVj6EQs5geH1r1k6Y69pMdS9vdiJL4kWpKMB"
 #: How many addresses there are for escrows. One world needs far less.
 ADDRESSES: Final = 32
 
@@ -89,31 +91,34 @@ class FreshWalletProcess:
 
     def prepare_multisig(self, _params: Params) -> PreparedMultisig:
         """Give the first message."""
-        return PreparedMultisig(Secret(f"MultisigxV2R1{self._seed}"))
+        return PreparedMultisig(Secret(_padded(f"MultisigxV2R1{_base58(self._seed)}", 189)))
 
     def make_multisig(self, params: Params) -> MultisigRound:
         """Take the others' first messages, and give the second."""
         infos = [each.reveal() for each in cast("Sequence[Secret]", params["multisig_info"])]
         if self._round or len(set(infos)) != 2 or not all(each.startswith("MultisigxV2R1") for each in infos):
-            raise MultisigRefused("make_multisig", -1, "Failed to make multisig")
-        self._group = self._groups.name([*infos, f"MultisigxV2R1{self._seed}"])
-        return self._next_round("4placeholder")
+            raise MultisigRefused("make_multisig", -1, _DUPLICATE if len(set(infos)) < len(infos) else _NOT_MADE)
+        own = self.prepare_multisig(params).multisig_info.reveal()
+        self._group = self._groups.name([*infos, own])
+        return self._next_round(PLACEHOLDER)
 
     def exchange_multisig_keys(self, params: Params) -> MultisigRound:
         """Take the others' messages of the round before. After the second time it is ready."""
         infos = [each.reveal() for each in cast("Sequence[Secret]", params["multisig_info"])]
-        expected = f"MultisigxV2Rn{digest(self._group, self._round)}"
+        expected = f"MultisigxV2Rn{_base58(digest(self._group, self._round))}"
         if not all(each.startswith(expected) for each in infos) or len(set(infos)) != 2:
             raise MultisigRefused("exchange_multisig_keys", -1, "Failed to exchange")
         return self._next_round("")
 
     def is_multisig(self, _params: Params) -> MultisigStatus:
         """Tell whether it is ready."""
-        return MultisigStatus(multisig=self._round > 0, ready=self._round == 3, threshold=2, total=3)
+        if not self._round:
+            return MultisigStatus(multisig=False, ready=False, threshold=0, total=0)
+        return MultisigStatus(multisig=True, ready=self._round == 3, threshold=2, total=3)
 
     def get_address(self, _params: Params) -> Addresses:
         """Tell the address, which means something only when it is ready."""
-        return Addresses(address(self._group) if self._round == 3 else "4placeholder")
+        return Addresses(address(self._group) if self._round == 3 else PLACEHOLDER)
 
     def query_key(self, _params: Params) -> QueriedKey:
         """Tell the view key."""
@@ -121,8 +126,9 @@ class FreshWalletProcess:
 
     def _next_round(self, shown: str) -> MultisigRound:
         self._round += 1
-        message = f"MultisigxV2Rn{digest(self._group, self._round)}{self._seed}"
-        return MultisigRound(shown, Secret(message if self._round < 3 else ""))
+        message = f"MultisigxV2Rn{_base58(digest(self._group, self._round))}{_base58(self._seed)}"
+        # A message comes after the last round, too.
+        return MultisigRound(address(self._group) if self._round == 3 else shown, Secret(_padded(message, 236)))
 
 
 class SimulatedWorkshop:
@@ -228,6 +234,19 @@ class MemoryKeyingJournal:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+_NOT_MADE: Final = "Failed to make multisig"
+_DUPLICATE: Final = "Duplicate signers not allowed when converting a wallet to multisig."
+
+
+def _base58(digits: str) -> str:
+    """Return hexadecimal digits in the alphabet of the real messages, which has no zero."""
+    return digits.replace("0", "z")
+
+
+def _padded(message: str, length: int) -> str:
+    return message.ljust(length, "1")
 
 
 def _current(keyings: Mapping[EscrowId, KeyingRecord], escrow: EscrowId, number: int) -> KeyingRecord:

@@ -7,7 +7,7 @@ nonce in the whole world is written down.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
@@ -116,12 +116,12 @@ class SigningLog:
 
     def keep_export(self, export: Export) -> Secret:
         """Return the text that stands for an export."""
-        return Secret(_kept(self.exports, "MultisigxV1", export))
+        return Secret(_kept(self.exports, _EXPORT, export))
 
     def keep_set(self, transactions: TransactionSet) -> Secret:
         """Return the text that stands for a transaction set."""
         self.txids |= dict.fromkeys((each.txid for each in transactions.signed), transactions)
-        return Secret(_kept(self.sets, "4d6f6e65726f206d756c746973696720756e7369676e656420747820736574", transactions))
+        return Secret(_kept(self.sets, _SET, transactions))
 
     def proposed(self, txid: str) -> Proposed:
         """Return what a signed transaction was built as."""
@@ -138,7 +138,13 @@ class SigningLog:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+#: How the real ones begin, and digits in which they go on for longer.
+_EXPORT: Final = b"Monero multisig export\x01".hex()
+_SET: Final = b"Monero multisig unsigned tx set\x01".hex()
+_DIGITS: Final = 256
+
+
 def _kept(shelf: dict[str, PaperT], kind: str, paper: PaperT) -> str:
-    name = f"{kind}{len(shelf):08x}"
+    name = f"{kind}{len(shelf):08x}".ljust(_DIGITS, "0")
     shelf[name] = paper
     return name

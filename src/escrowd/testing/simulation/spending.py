@@ -18,10 +18,9 @@ from escrowd.testing.simulation.wallet import Known, SimulatedWallet
 #: Piconero per byte of weight at the lowest priority, and how many times that each priority pays.
 FEE_PER_BYTE: Final = 20_000
 MULTIPLES: Final = (1, 1, 4, 20, 166)
-#: By how many bytes a transaction is lighter than its estimate, and what it saves besides where no encrypted payment id
-#: is added, which is with more than two outputs (``construct_tx_with_tx_key``).
-LESS_THAN_ESTIMATED: Final = 29
-ENCRYPTED_ID: Final = 11
+#: By how many bytes a transaction is lighter than its estimate, as recorded on a young chain: at all, for each input,
+#: for each output beyond two, and with several receivers, who get no encrypted payment id.
+LIGHTER: Final = (10, 19, 4, 11)
 #: Inputs of the largest transaction that wallet2 was seen to build.
 MOST_INPUTS: Final = 146
 
@@ -42,14 +41,18 @@ class Costs:
         """Return the fee of a payment to several, in piconero."""
         return rate(priority).asked(inputs, receivers) * (100 + self.unexpected) // 100
 
-    def of_built(self, inputs: int, outputs: int, priority: int) -> int:
+    def of_built(self, inputs: int, receivers: int, priority: int, *, has_change: bool) -> int:
         """Return the fee of the weight of what was made, in piconero."""
-        return rate(priority).of(built_weight(inputs, outputs)) * (100 + self.unexpected) // 100
+        weight = built_weight(inputs, receivers, has_change=has_change)
+        return rate(priority).of(weight) * (100 + self.unexpected) // 100
 
 
-def built_weight(inputs: int, outputs: int) -> int:
-    """Return the weight of a transaction that was made: less than wallet2's estimate, as recorded on a young chain."""
-    return estimated_weight(inputs, max(2, outputs)) - LESS_THAN_ESTIMATED - (ENCRYPTED_ID if outputs > 2 else 0)
+def built_weight(inputs: int, receivers: int, *, has_change: bool) -> int:
+    """Return the weight of a transaction that was made."""
+    outputs = max(2, receivers + has_change)
+    always, each_input, each_output, several = LIGHTER
+    lighter = always + each_input * inputs + each_output * (outputs - 2) + (several if receivers > 1 else 0)
+    return estimated_weight(inputs, outputs) - lighter
 
 
 def rate(priority: int) -> FeeRate:
@@ -124,13 +127,15 @@ class Builder:
         """Pay out of exactly these outputs, or return ``None`` where they are too little for amounts and fee."""
         rest = sum(map(_amount, chosen)) - sum(each.amount for each in recipients)
         if subtract:
-            fee = self._costs.of_built(len(chosen), len(recipients) + (rest > 0), priority)
+            fee = self._costs.of_built(len(chosen), len(recipients), priority, has_change=rest > 0)
             paid = _less(recipients, subtract, fee)
             return self._built(chosen, paid, rest, fee) if rest >= 0 and paid is not None else None
         # The estimate has to be there in any case. Since 0.18.3.2 what is charged is the fee of the weight of what was
         # made, which is a little less: no amounts are both possible and without change (commit bdebf680b).
         estimate = self._costs.of_transfer(len(chosen), len(recipients), priority)
-        fee = self._costs.of_built(len(chosen), len(recipients) + 1, priority) if self._is_new else estimate
+        fee = estimate
+        if self._is_new:
+            fee = self._costs.of_built(len(chosen), len(recipients), priority, has_change=True)
         return self._built(chosen, recipients, rest - fee, fee) if rest >= max(fee, estimate) else None
 
     def _need_balance(
@@ -184,7 +189,7 @@ class Builder:
             change=change,
             change_address=self._wallet.address if change else "",
             fee=fee,
-            weight=built_weight(len(chosen), len(outputs)),
+            weight=built_weight(len(chosen), len(paid), has_change=change > 0),
         )
 
 
@@ -245,19 +250,15 @@ def _less(recipients: Sequence[Recipient], subtract: Sequence[int], fee: int) ->
         TransferRefused: others than these would bear the fee.
 
     """
-    last = len(recipients) - 1
-    bearers = {0 if index == 0 else last + 1 - index for index in subtract}
+    working = [0, *range(len(recipients) - 1, 0, -1)]
+    bearers = [working[index] for index in sorted(subtract)]
     share, rest = divmod(fee, len(bearers))
-    paid = [
-        Recipient(each.address, each.amount - share - (rest if index == max(bearers) else 0))
-        if index in bearers
-        else each
-        for index, each in enumerate(recipients)
-    ]
+    part = {bearer: share + (place < rest) for place, bearer in enumerate(bearers)}
+    paid = [Recipient(each.address, each.amount - part.get(place, 0)) for place, each in enumerate(recipients)]
     if any(each.amount <= 0 for each in paid):
         return None
-    if bearers != set(subtract):
-        wrong = next(index for index in sorted(bearers, reverse=True) if index not in subtract)
+    wrong = next((bearer for bearer in bearers if bearer not in subtract), None)
+    if wrong is not None:
         total = f"{format_xmr(paid[wrong].amount)}, expected {format_xmr(recipients[wrong].amount)}"
         raise TransferRefused("transfer", -4, f"Total received by {recipients[wrong].address}: {total}")
     return paid

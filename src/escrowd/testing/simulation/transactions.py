@@ -85,6 +85,12 @@ class MinedOutput:
     block: str
     global_index: int
 
+    def blocks_to_unlock(self, chain_height: int) -> int:
+        """Return for how many blocks it is locked by its height (``blocks_to_unlock`` of wallet2)."""
+        lock = self.transaction.unlock_time
+        until = max(self.height + _SPENDABLE_AGE, lock if lock < _FIRST_UNIX_TIME else 0)
+        return max(0, until - chain_height)
+
     def is_unlocked(self, chain_height: int, now: int) -> bool:
         """Return whether the next block may hold a spend of it (``is_transfer_unlocked`` of wallet2)."""
         if chain_height - self.height < _SPENDABLE_AGE:

@@ -48,6 +48,7 @@ from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.faults import Faults
 from escrowd.testing.simulation.signing import Proposed, SigningLog, TransactionSet
 from escrowd.testing.simulation.spending import Builder, Costs, hostile
+from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction
 from escrowd.testing.simulation.transport import DISK_IS_FULL
 from escrowd.testing.simulation.wallet import Known, SimulatedWallet
 
@@ -95,7 +96,7 @@ class WalletRpc:
 
     def get_version(self, _params: Params) -> WalletRpcVersion:
         """Tell the version."""
-        return WalletRpcVersion(self._around.rpc_version, release=True)
+        return WalletRpcVersion(self._around.rpc_version)
 
     def set_daemon(self, params: Params) -> Nothing:
         """Use another daemon, or a recorder."""
@@ -151,7 +152,7 @@ class WalletRpc:
         address = self._open.address
         if params.get("account_index", 0) != 0:
             address = f"{address}/{params['account_index']}"
-        return Addresses(address, (Subaddress(address, 0, used=bool(self._open.known)),))
+        return Addresses(address, (Subaddress(address, 0, used=bool(self._open.known), label="Primary account"),))
 
     def get_balance(self, params: Params) -> Balance:
         """Sum up. After a failed import it says 0, and that nothing is missing."""
@@ -165,7 +166,7 @@ class WalletRpc:
             balance=sum(each.balance for each in rows),
             unlocked_balance=sum(each.unlocked_balance for each in rows),
             multisig_import_needed=any(not each.imported for each in wallet.known),
-            blocks_to_unlock=0,
+            blocks_to_unlock=max((each.blocks_to_unlock for each in rows), default=0),
             time_to_unlock=0,
             per_subaddress=rows,
         )
@@ -184,7 +185,11 @@ class WalletRpc:
 
     def get_transfers(self, _params: Params) -> Transfers:
         """List what came with each transaction."""
-        return Transfers(tuple(self._transfer(each) for each in self._open.known))
+        pooled = self._chain.pooled_of(self._open.name) if self._open.pooled else ()
+        return Transfers(
+            tuple(self._transfer(each) for each in self._open.known),
+            pool=tuple(self._waiting(transaction, transaction.outputs[index]) for transaction, index in pooled),
+        )
 
     def freeze(self, params: Params) -> Nothing:
         """Leave an output out of what is built."""
@@ -250,9 +255,9 @@ class WalletRpc:
             raise BadArgument("transfer", -50, "Transaction cannot have non-zero unlock time")
         made = self._builder().transfer(
             cast("Sequence[Recipient]", params["destinations"]),
-            cast("int", params["account_index"]),
+            cast("int", params.get("account_index", 0)),
             cast("Sequence[int]", params.get("subaddr_indices", ())),
-            cast("int", params["priority"]),
+            cast("int", params.get("priority", 0)),
             cast("Sequence[int]", params.get("subtract_fee_from_outputs", ())) if self._around.is_new else (),
         )
         self._need_outputs_for_rings("transfer")
@@ -293,7 +298,7 @@ class WalletRpc:
     def submit_multisig(self, params: Params) -> TransactionIds:
         """Give what is signed to the recorder that is the wallet's daemon for the moment."""
         made = self._set(params["tx_data_hex"], "submit_multisig")
-        if self._around.is_new and any(each.key not in self._keys for one in made.transactions for each in one.inputs):
+        if any(each.key not in self._keys for one in made.transactions for each in one.inputs):
             raise MultisigRefused("submit_multisig", -34, _NO_SET)
         if not made.signed:
             raise MultisigRefused("submit_multisig", -33, "Not enough signers signed this transaction.")
@@ -349,7 +354,7 @@ class WalletRpc:
             balance=sum(each.mined.output.amount for each in here) + sum(a for *at, a in pooled if tuple(at) == place),
             unlocked_balance=sum(each.mined.output.amount for each in unlocked),
             num_unspent_outputs=len(here),
-            blocks_to_unlock=0,
+            blocks_to_unlock=max((each.mined.blocks_to_unlock(self._open.height) for each in here), default=0),
             time_to_unlock=0,
         )
 
@@ -376,11 +381,34 @@ class WalletRpc:
             height=mined.height,
             timestamp=0,
             amount=mined.output.amount,
-            fee=0,
+            fee=mined.transaction.fee,
             unlock_time=mined.transaction.unlock_time,
             locked=not self._open.is_unlocked(known, self._around.now()),
             double_spend_seen=False,
             subaddr_index=SubaddressIndex(*_place(known)),
+            address=mined.output.address,
+            payment_id=mined.output.payment_id or _NO_ID,
+            confirmations=self._open.height - mined.height,
+            amounts=(mined.output.amount,),
+            subaddr_indices=(SubaddressIndex(*_place(known)),),
+        )
+
+    def _waiting(self, transaction: SimulatedTransaction, output: SimulatedOutput) -> Transfer:
+        return Transfer(
+            txid=transaction.txid,
+            type="pool",
+            height=0,
+            timestamp=0,
+            amount=output.amount,
+            fee=transaction.fee,
+            unlock_time=transaction.unlock_time,
+            locked=True,
+            double_spend_seen=transaction.txid in self._chain.disputed,
+            subaddr_index=SubaddressIndex(output.account, output.address_index),
+            address=output.address,
+            payment_id=output.payment_id or _NO_ID,
+            amounts=(output.amount,),
+            subaddr_indices=(SubaddressIndex(output.account, output.address_index),),
         )
 
     def _described(self, proposed: Proposed) -> DescribedTransaction:
@@ -398,7 +426,7 @@ class WalletRpc:
             ring_size=16,
             change_amount=proposed.change,
             dummy_outputs=1 if len(proposed.outputs) == 1 else 0,
-            extra=_EXTRA,
+            extra=_KEY_FIELD + (_ENCRYPTED_ID if len(paid) == 1 else ""),
             change_address=proposed.change_address,
             recipients=tuple(Recipient(address, amount) for address, amount in paid.items()),
             sources=sources if self._around.is_new else (),
@@ -407,6 +435,8 @@ class WalletRpc:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
+#: What a wallet shows for a transaction without a payment id.
+_NO_ID: Final = "0" * 16
 _NO_SET: Final = "Failed to parse multisig tx data."
 _NOT_SIGNED: Final = "Failed to sign multisig tx: "
 _STALE: Final = (
@@ -416,8 +446,9 @@ _STALE: Final = (
 _TX_KEY: Final = Secret("07" * 32)
 #: Stands for the commitment to the amount of an output that is spent.
 _COMMITMENT: Final = "cd" * 32
-#: One transaction public key, and nothing else.
-_EXTRA: Final = "01" + "ab" * 32
+#: One transaction public key; and the payment id that a single receiver gets in any case.
+_KEY_FIELD: Final = "01" + "ab" * 32
+_ENCRYPTED_ID: Final = "020901" + "ab" * 8
 
 
 def _place(known: Known) -> tuple[int, int]:
