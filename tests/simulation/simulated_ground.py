@@ -126,17 +126,7 @@ class SimulatedGround:
         return await self._opened(role)
 
     async def submit(self, client: MoneroClient, txset: Secret) -> Sequence[str]:
-        """Let it submit to a recorder, as the service does, and send what that recorded."""
-        recorded: list[str] = []
-        self._around.recorders[f"{RECORDER_HOST}:1"] = recorded
-        await client.set_daemon(Endpoint(RECORDER_HOST, 1))
-        try:
-            txids = await client.submit_multisig(txset)
-        finally:
-            await client.set_daemon(DAEMON)
-        for raw in recorded:
-            self.chain.send(self.chain.submitted[txid_of_raw(raw)])
-        return txids
+        return await submit_recorded(self._around, client, txset)
 
     async def pay(self, amount: int) -> None:
         keys = self.chain.unique("key"), self.chain.unique("key")
@@ -169,6 +159,20 @@ class SimulatedGround:
     def _recorded(self, server: str, inner: Transport) -> Transport:
         self._transports[server] = TypedTransport(inner, self.recorder, server)
         return self._transports[server]
+
+
+async def submit_recorded(around: Surroundings, client: MoneroClient, txset: Secret) -> Sequence[str]:
+    """Let a wallet submit to a recorder, as the service does, and send what that recorded."""
+    recorded: list[str] = []
+    around.recorders[f"{RECORDER_HOST}:1"] = recorded
+    await client.set_daemon(Endpoint(RECORDER_HOST, 1))
+    try:
+        txids = await client.submit_multisig(txset)
+    finally:
+        await client.set_daemon(DAEMON)
+    for raw in recorded:
+        around.chain.send(around.chain.submitted[txid_of_raw(raw)])
+    return txids
 
 
 def fields_of(reply: object) -> object:

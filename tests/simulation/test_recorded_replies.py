@@ -4,6 +4,7 @@ The scenario of :mod:`escrowd.testing.recorded_scenario` is played to real serve
 the simulated ones. A difference names step, server, method and field.
 """
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,9 +18,9 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.errors import Refused
 from escrowd.testing.recorded_replies import RecordedReply, Recording, masked, masked_text
 from escrowd.testing.recorded_scenario import SECTIONS
+from escrowd.testing.simulation.loop import SimulatedLoop
 from escrowd.testing.simulation.wallet_rpc import NEW_RPC, OLD_RPC
 from tests.simulation.simulated_ground import Answered, SimulatedGround, fields_of
-from tests.simulation.test_wallet_rules import run
 
 CallT = TypeVar("CallT", RecordedReply, Answered)
 
@@ -47,7 +48,8 @@ def simulated(release: str) -> list[Answered]:
         for section in SECTIONS:
             await section(ground)
 
-    run(play())
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(play())
     return ground.recorder.answered
 
 

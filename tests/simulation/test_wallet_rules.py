@@ -11,6 +11,7 @@ from escrowd.domain.networks import Network
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
 from escrowd.monero.errors import MultisigRefused, OutcomeUnknown, TransferRefused, WalletNotSaved
+from escrowd.monero.results_wallet import Recipient
 from escrowd.monero.wallet import MoneroClient
 from escrowd.testing.simulation.addresses import address
 from escrowd.testing.simulation.chain import SimulatedChain
@@ -22,11 +23,14 @@ from escrowd.testing.simulation.sessions import SimulatedSessions, WalletHouse
 from escrowd.testing.simulation.signing import SigningLog
 from escrowd.testing.simulation.spending import Costs
 from escrowd.testing.simulation.wallet_rpc import NEW_RPC, OLD_RPC, Surroundings
+from tests.simulation.simulated_ground import submit_recorded
 
 ResultT = TypeVar("ResultT")
 
 ESCROW = EscrowId("esc_01jd3v9k8z6x5w4t2r1q0p9n8m")
 BUYER, VENDOR, ARBITER = WalletRole.BUYER, WalletRole.VENDOR, WalletRole.ARBITER
+XMR = 10**12
+OTHER = address("other")
 TERMS = Terms(Network.REGTEST, 10**12, BUYER_ADDRESS, VENDOR_ADDRESS)
 
 
@@ -37,8 +41,8 @@ class Bench:
         self.chain = SimulatedChain(lambda: 1_000_000)
         self.faults = Faults()
         self.log = SigningLog()
-        around = Surroundings(self.chain, self.log, self.faults, Costs(), lambda: 1_000_000, rpc_version)
-        self.house = WalletHouse(around)
+        self.around = Surroundings(self.chain, self.log, self.faults, Costs(), lambda: 1_000_000, rpc_version)
+        self.house = WalletHouse(self.around)
         self.house.make(ESCROW, address("escrow 0"))
         self.nature = Nature(self.chain, random.Random(0))
         self.life = Life(1)
@@ -111,10 +115,36 @@ def test_stored_signature_can_be_made_again() -> None:
     assert bench.log.reuses == []
 
 
-def test_failed_import_does_not_lie() -> None:
-    """An import without a daemon leaves a wallet that says: nothing here, and nothing missing."""
+@pytest.mark.parametrize(("rpc_version", "keeps_data"), [(OLD_RPC, False), (NEW_RPC, True)])
+def test_first_import_without_a_daemon_leaves_an_empty_wallet(rpc_version: int, *, keeps_data: bool) -> None:
+    """A wallet that fails to read the chain at its first import shows nothing, and that it needs nothing.
 
-    async def story(bench: Bench) -> tuple[int, bool, int]:
+    After the next refresh the money is there; on 0.18.0.0 without the co-signers' data, which 0.18.5.3 keeps.
+    """
+
+    async def story(bench: Bench) -> tuple[int, bool, int, bool]:
+        bench.pay()
+        async with bench.sessions.lease(ESCROW) as lease:
+            buyer, vendor = lease.wallet(BUYER), lease.wallet(VENDOR)
+            await buyer.refresh()
+            await vendor.refresh()
+            exported = await vendor.export_multisig_info()
+            bench.faults.daemon_is_down = True
+            with pytest.raises(MultisigRefused):
+                await buyer.import_multisig_info([exported])
+            lost = await buyer.get_balance()
+            bench.faults.daemon_is_down = False
+            await buyer.refresh()
+            found = await buyer.get_balance()
+            return lost.balance, lost.multisig_import_needed, found.balance, found.multisig_import_needed
+
+    assert run(story(Bench(rpc_version))) == (0, False, 10**12, not keeps_data)
+
+
+def test_later_import_without_a_daemon_leaves_the_wallet_as_it_was() -> None:
+    """Outputs whose key images are known already are not read once more, so that nothing of them is lost."""
+
+    async def story(bench: Bench) -> int:
         bench.pay()
         async with bench.sessions.lease(ESCROW) as lease:
             buyer, vendor = lease.wallet(BUYER), lease.wallet(VENDOR)
@@ -123,12 +153,62 @@ def test_failed_import_does_not_lie() -> None:
             bench.faults.daemon_is_down = True
             with pytest.raises(MultisigRefused):
                 await buyer.import_multisig_info([exported])
-            balance = await buyer.get_balance()
-            bench.faults.daemon_is_down = False
-            await buyer.refresh()
-            return balance.balance, balance.multisig_import_needed, (await buyer.get_balance()).balance
+            return (await buyer.get_balance()).balance
 
-    assert run(story(Bench())) == (0, False, 10**12)
+    assert run(story(Bench())) == 10**12
+
+
+@pytest.mark.parametrize("rpc_version", [OLD_RPC, NEW_RPC])
+def test_exact_amounts_leave_no_change_on_old_wallets_only(rpc_version: int) -> None:
+    """With all but the fee of the last transfer paid out, 0.18.0.0 leaves no change, and 0.18.5.3 builds nothing."""
+
+    async def story(bench: Bench) -> int | None:
+        bench.pay()
+        async with bench.sessions.lease(ESCROW) as lease:
+            buyer = lease.wallet(BUYER)
+            await synchronise(buyer, lease.wallet(VENDOR))
+            some = [Recipient(VENDOR_ADDRESS, XMR // 10), Recipient(OTHER, XMR // 10)]
+            fee = (await buyer.transfer([*some, Recipient(BUYER_ADDRESS, XMR // 10)])).fee
+            exact = [*some, Recipient(BUYER_ADDRESS, XMR * 8 // 10 - fee)]
+            try:
+                built = await buyer.transfer(exact)
+            except TransferRefused:
+                return None
+            (described,) = await buyer.describe_transfer(multisig_txset=built.multisig_txset)
+            return described.change_amount
+
+    assert run(story(Bench(rpc_version))) == (0 if rpc_version == OLD_RPC else None)
+
+
+@pytest.mark.parametrize(
+    ("bearers", "parts"), [([0], (1, 0, 0)), ([1, 2], (0, 2, 2)), ([0, 1, 2], (3, 3, 3)), ([1], None), ([0, 1], None)]
+)
+def test_fee_is_taken_out_of_those_that_wallet2_counts(bearers: list[int], parts: tuple[int, ...] | None) -> None:
+    """Of three receivers wallet2 counts 0, 2, 1: where others than asked would bear the fee, it builds nothing."""
+
+    async def story(bench: Bench) -> tuple[int, list[int]]:
+        bench.pay()
+        async with bench.sessions.lease(ESCROW) as lease:
+            buyer = lease.wallet(BUYER)
+            await synchronise(buyer, lease.wallet(VENDOR))
+            payees = [
+                Recipient(VENDOR_ADDRESS, XMR // 4),
+                Recipient(BUYER_ADDRESS, XMR // 4),
+                Recipient(OTHER, XMR // 2),
+            ]
+            built = await buyer.transfer(payees, subtract_fee_from_outputs=bearers)
+            (described,) = await buyer.describe_transfer(multisig_txset=built.multisig_txset)
+            assert described.change_amount == 0
+            paid = [each.amount for each in described.recipients]
+            return built.fee, [each.amount - got for each, got in zip(payees, paid, strict=True)]
+
+    if parts is None:
+        with pytest.raises(TransferRefused, match="Total received by"):
+            run(story(Bench(NEW_RPC)))
+        return
+    fee, borne = run(story(Bench(NEW_RPC)))
+    assert sum(borne) == fee
+    assert [round(fee / part) if part else 0 for part in parts] == pytest.approx(borne, abs=2)
 
 
 def test_output_without_import_is_swept() -> None:
@@ -157,7 +237,7 @@ def test_signer_who_was_not_asked_sees_the_payout() -> None:
             await synchronise(buyer, vendor)
             await arbiter.refresh()
             signed = await vendor.sign_multisig(await propose(buyer))
-            await vendor.submit_multisig(signed.tx_data_hex)
+            await submit_recorded(bench.around, vendor, signed.tx_data_hex)
             bench.chain.mine(3)
             await arbiter.refresh()
             blind = await arbiter.get_balance()
@@ -177,9 +257,9 @@ def test_one_payout_is_sent_twice() -> None:
             await synchronise(buyer, vendor)
             first, second = await propose(buyer), await propose(buyer, BUYER_ADDRESS)
             signed = (await vendor.sign_multisig(first)).tx_data_hex
-            await vendor.submit_multisig(signed)
+            await submit_recorded(bench.around, vendor, signed)
             bench.chain.mine()
-            await vendor.submit_multisig(signed)
+            await submit_recorded(bench.around, vendor, signed)
             await synchronise(buyer, vendor)
             with pytest.raises(MultisigRefused, match="stale"):
                 await vendor.sign_multisig(second)

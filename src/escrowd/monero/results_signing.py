@@ -87,7 +87,7 @@ class SpentKeyImages(msgspec.Struct, frozen=True):
 
 
 class BuiltTransaction(msgspec.Struct, frozen=True):
-    """Answer of ``transfer``. A multisig wallet fills ``multisig_txset``, any other one ``tx_hash`` and ``tx_key``."""
+    """Answer of ``transfer``. A multisig wallet fills ``multisig_txset``, any other one ``tx_hash``."""
 
     #: What leaves the wallet without the fee, in piconero.
     amount: int
@@ -120,6 +120,7 @@ class DescribedSource(msgspec.Struct, frozen=True):
 
     amount: int
     global_index: int
+    #: One-time key and commitment, together 128 hexadecimal digits (``pod_to_hex`` of a ``ctkey``).
     pubkey: str
 
 
@@ -138,6 +139,8 @@ class DescribedTransaction(msgspec.Struct, frozen=True):
     payment_id: str = ""
     change_address: str = ""
     recipients: tuple[Recipient, ...] = ()
+    #: In bytes; 0 where the wallet does not say it. 0.18.5.3 does.
+    weight: int = 0
     #: Empty where the wallet lacks ``Capability.DESCRIBE_SOURCES``.
     sources: tuple[DescribedSource, ...] = ()
 

@@ -429,6 +429,7 @@ class WalletRpc:
             extra=_KEY_FIELD + (_ENCRYPTED_ID if len(paid) == 1 else ""),
             change_address=proposed.change_address,
             recipients=tuple(Recipient(address, amount) for address, amount in paid.items()),
+            weight=proposed.weight if self._around.is_new else 0,
             sources=sources if self._around.is_new else (),
         )
 
