@@ -13,7 +13,6 @@ from escrowd.monero import results_daemon as daemon
 from escrowd.monero import results_signing as signing
 from escrowd.monero import results_wallet as wallet
 from escrowd.monero.errors import DAEMON_REFUSALS, WALLET_REFUSALS
-from escrowd.monero.methods import DAEMON_METHODS, WALLET_METHODS
 from escrowd.testing.recorded_replies import RecordedReply, Recording
 
 RECORDINGS: Final = sorted((Path(__file__).parents[2] / "recorded").glob("*.json"))
