@@ -131,8 +131,8 @@ async def key_ceremony(ground: Ground) -> None:
             await clients[BUYER].is_multisig()
 
 
-async def deposit(ground: Ground) -> None:
-    """Pay, and look at the payment in the pool, mined and unlocked."""
+async def before_the_deposit(ground: Ground) -> None:
+    """Use the wallet while there is nothing in it."""
     step = ground.recorder.step
     clients = await ground.ready_wallets()
     buyer = clients[BUYER]
@@ -153,6 +153,14 @@ async def deposit(ground: Ground) -> None:
         await buyer.get_transfers()
         await tried(buyer.transfer([payee]))
         await tried(buyer.sweep_all(ground.payees[0]))
+
+
+async def deposit(ground: Ground) -> None:
+    """Pay, and look at the payment in the pool, mined and unlocked."""
+    step = ground.recorder.step
+    clients = await ground.ready_wallets()
+    buyer = clients[BUYER]
+    payee = Recipient(ground.payees[0], XMR // 2)
     await ground.pay(XMR)
     with step("deposit in the pool"):
         await buyer.refresh()
@@ -182,8 +190,8 @@ async def deposit(ground: Ground) -> None:
         await buyer.rescan_spent()
 
 
-async def imports(ground: Ground) -> None:
-    """Import what is wrong, and with the daemon away."""
+async def first_import(ground: Ground) -> None:
+    """Import for the first time, with the daemon away."""
     step = ground.recorder.step
     clients = await ground.ready_wallets()
     buyer, vendor, arbiter = clients[BUYER], clients[VENDOR], clients[ARBITER]
@@ -203,6 +211,13 @@ async def imports(ground: Ground) -> None:
         await arbiter.get_balance()
         await tried(arbiter.sweep_all(ground.payees[0]))
         await tried(arbiter.transfer([Recipient(ground.payees[0], XMR // 2)]))
+
+
+async def later_imports(ground: Ground) -> None:
+    """Import what is wrong, and with the daemon away."""
+    step = ground.recorder.step
+    clients = await ground.ready_wallets()
+    buyer, vendor = clients[BUYER], clients[VENDOR]
     with step("rubbish imported"):
         await tried(buyer.import_multisig_info([Secret("00")]))
         await tried(buyer.import_multisig_info([]))
@@ -376,8 +391,10 @@ async def daemon_facts(ground: Ground) -> None:
 #: The sections in the order of play. Each goes on with the chain and the wallets of those before it.
 SECTIONS: Final[tuple[Callable[[Ground], Awaitable[None]], ...]] = (
     key_ceremony,
+    before_the_deposit,
     deposit,
-    imports,
+    first_import,
+    later_imports,
     payout_to_one,
     payout_to_several,
     rivals,
