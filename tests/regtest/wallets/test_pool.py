@@ -180,7 +180,10 @@ async def test_cancelled_start_leaves_no_process(making: MakePool, tmp_path: Pat
             if isinstance(answer, WalletProcess):
                 await pool.give_back(answer)
             assert pool.around.registry.records() == ()
-            assert pool.around.registry.unknown_processes() == ()
+            # A program that is a script may have had children of its own, which end a moment after it.
+            async with asyncio.timeout(5):
+                while pool.around.registry.unknown_processes():
+                    await asyncio.sleep(0.01)
         assert pool.stats().in_use == 0
 
 
