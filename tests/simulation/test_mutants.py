@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -12,13 +12,14 @@ from escrowd.domain.escrow.status import Who
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import Attempt, Payout
 from escrowd.domain.secret import Secret
+from escrowd.monero.results_signing import TransactionIds
 from escrowd.service import funding
 from escrowd.service.payouts import attempt as attempts
 from escrowd.service.payouts.attempt import Journal
-from escrowd.service.payouts.journal import ClaimJournal
 from escrowd.service.payouts.wallets import Seen, Signers
 from escrowd.testing.simulation.driver import BrokenLaw, run_world
 from escrowd.testing.simulation.memory import MemoryPayouts
+from escrowd.testing.simulation.wallet_rpc import WalletRpc
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -48,10 +49,16 @@ def old_nonces_serve_the_next_attempt(patch: pytest.MonkeyPatch) -> None:
 
 
 def signature_is_sent_before_it_is_stored(patch: pytest.MonkeyPatch) -> None:
-    async def forget(_self: ClaimJournal, _attempt: Attempt, _plan: PayoutPlan, _residue: int) -> None:
-        return None
+    submit = WalletRpc.submit_multisig
 
-    patch.setattr(ClaimJournal, "save_signed", forget)
+    def send(self: WalletRpc, params: Mapping[str, object]) -> TransactionIds:
+        sent = submit(self, params)
+        for txid in sent.tx_hash_list:
+            self._chain.send(self._chain.submitted[txid])
+        return sent
+
+    # As if the wallet submitted to the daemon, and not to a recorder.
+    patch.setattr(WalletRpc, "submit_multisig", send)
 
 
 def nobody_looks_at_what_is_signed(patch: pytest.MonkeyPatch) -> None:
