@@ -25,6 +25,21 @@ from escrowd.testing.ports import free_ports
 from escrowd.wallets.vault_key import make_key_file
 
 GENESIS: Final = "ab" * 32
+#: Answer of ``hard_fork_info`` about version 17, recorded from monerod 0.18.5.3 and 0.18.0.0, which answer alike.
+UNKNOWN_FORK: Final[Mapping[str, Any]] = {
+    "credits": 0,
+    "earliest_height": 18446744073709551615,
+    "enabled": False,
+    "state": 0,
+    "status": "OK",
+    "threshold": 0,
+    "top_hash": "",
+    "untrusted": False,
+    "version": 16,
+    "votes": 0,
+    "voting": 16,
+    "window": 1,
+}
 #: A block whose miner's transaction pays nothing, and that holds no other.
 EMPTY_BLOCK: Final = bytes([16, 16, 0]) + bytes(36) + bytes([2, 60, 1, 0xFF, 7, 0, 0, 0, 0])
 
@@ -41,7 +56,7 @@ class StubDaemon:
             "top_block_hash": "cd" * 32,
             "target_height": 0,
             "nettype": "stagenet",
-            "version": "0.18.5.1-release",
+            "version": "0.18.5.3-release",
             "offline": False,
             "synchronized": True,
             "restricted": False,
@@ -51,6 +66,7 @@ class StubDaemon:
             "outgoing_connections_count": 8,
             "free_space": 2**40,
         }
+        self.hard_fork = dict(UNKNOWN_FORK)
         self.block_time = int(time.time())
         self.blocks: dict[int, str] = {0: GENESIS}
         #: What every block is read as.
@@ -70,6 +86,8 @@ class StubDaemon:
         call = msgspec.json.decode(await request.read())
         if call["method"] == "get_info":
             return web.json_response({"result": self.info})
+        if call["method"] == "hard_fork_info":
+            return web.json_response({"result": self.hard_fork})
         height = call["params"].get("height", self.info["height"] - 1)
         header = {
             "height": height,
@@ -188,7 +206,7 @@ def make_place(directory: Path, daemon_port: int, **settings: object) -> Place:
     for each in (place.data, place.wallets):
         each.mkdir(mode=0o700)
     make_key_file(place.key)
-    write_program(place.program, "Monero 'Fluorine Fermi' (v0.18.5.1-release)")
+    write_program(place.program, "Monero 'Fluorine Fermi' (v0.18.5.3-release)")
     (port,) = free_ports(1)
     usual: dict[str, object] = {
         "network": "stagenet",

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from escrowd.wallets.registry import ProcessRecord, Registry
 from escrowd.wallets.running import ProcessIdentity, RunningProcess
 from escrowd.wallets.settings import AtExit
 from escrowd.wallets.vault import KEY_BYTES, Vault
+from tests.doctor_place import write_program
 from tests.wallet_fixtures import Building, Calls, Opening, freeze
 
 OPEN_OR_CLOSE = {"open_wallet", "close_wallet"}
@@ -144,6 +146,25 @@ async def test_processes_sealed_with_another_key_are_ended(build: Building, open
     async with killed_service(house, 1) as records:
         left = [grip(record) for record in records]
         other = replace(house.house(), vault=Vault(bytes(KEY_BYTES)))
+        async with open_wallet_house(other) as running:
+            assert running.adopted.sessions == ()
+        assert not any(process.is_alive for process in left)
+        for process in left:
+            process.close()
+        await assert_all_serve(house, opened, calls, opens=3)
+
+
+async def test_process_of_another_release_is_ended_and_its_wallet_opened_by_the_new_program(
+    build: Building, opened: Opening, calls: Calls, tmp_path: Path
+) -> None:
+    """After an upgrade no wallet stays open in the old program, which the version table no longer judges."""
+    house = build(1)
+    async with killed_service(house, 1) as records:
+        left = [grip(record) for record in records]
+        of_today = house.house()
+        upgraded = tmp_path / "monero-wallet-rpc"
+        write_program(upgraded, "Monero 'Fluorine Fermi' (v0.18.5.0-release)")
+        other = replace(of_today, program=replace(of_today.program, path=upgraded))
         async with open_wallet_house(other) as running:
             assert running.adopted.sessions == ()
         assert not any(process.is_alive for process in left)

@@ -73,6 +73,8 @@ class ApiParts:
     fee_rate: Callable[[], Awaitable[FeeRate]]
     #: What has to hold for the service to do its work, by name: what is wrong and what to do, or nothing.
     readiness: Callable[[], Awaitable[Mapping[str, str]]]
+    #: What an operator has to know while the service works, a sentence by name.
+    warnings: Callable[[], Mapping[str, str]] = dict
     #: Told of each request that was answered.
     observe: Observer = nobody_wants_to_know
 

@@ -29,6 +29,7 @@ from escrowd.domain.errors import EscrowdError, Fault, InvalidInput, Retry
 from escrowd.domain.escrow.machine import IllegalMove, InvalidShare
 from escrowd.domain.escrow.terms import InvalidTerms
 from escrowd.domain.payouts.plan import NotAllThere, Uneconomic
+from escrowd.service.admission import Draining, EndsAfterFork
 from escrowd.service.errors import CustodyNotOffered, MessagesNotOffered
 from escrowd.service.front.errors import (
     IdempotencyKeyInvalid,
@@ -74,6 +75,8 @@ KINDS: Final[dict[type[EscrowdError], Kind]] = {
     PayoutAlreadyOpen: Kind(409, "payout_under_way", "A payout is under way"),
     TooManyWebhooks: Kind(409, "too_many_webhooks", "There are as many webhooks as there may be"),
     WebhookIsOff: Kind(409, "webhook_is_off", "The webhook is switched off"),
+    Draining: Kind(409, "draining", "New escrows are not taken at the moment"),
+    EndsAfterFork: Kind(409, "ends_after_fork", "The escrow may last beyond an announced hard fork"),
     BodyTooLarge: Kind(413, "body_too_large", "The body is too large"),
     WrongMediaType: Kind(415, "wrong_media_type", "The body must be JSON"),
     InvalidRequest: Kind(422, "invalid_request", "Parts of the request are wrong"),

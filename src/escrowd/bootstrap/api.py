@@ -63,6 +63,7 @@ def api_over(
             look_at_stock=running.orchestrator.look_at_stock,
             fee_rate=partial(normal_fee_rate, running.daemon),
             readiness=partial(_readiness, running),
+            warnings=running.admission.warnings,
             observe=observe,
         )
     finally:
@@ -119,6 +120,7 @@ async def _readiness(running: RunningService) -> Mapping[str, str]:
         "database": "" if await _answers(running) else "the database does not answer: see the log, 'escrowd doctor'",
         "chain_in_sync": running.monitor.why_not_in_sync,
         "worker": "" if running.worker.is_working else "the worker has ended: see the log, and restart the service",
+        "engine_supported": "; ".join(running.engine.state.verdict.refusals),
     }
 
 

@@ -8,6 +8,8 @@ from escrowd.bootstrap.service import ServiceHouse
 from escrowd.domain.escrow.terms import DeadlineTerms
 from escrowd.domain.retention import Retention
 from escrowd.monero.programs import MoneroProgram, ProgramMissing, find_program
+from escrowd.service.admission import AdmissionSettings
+from escrowd.service.engine import EngineSettings
 from escrowd.service.webhooks.settings import WebhookSettings
 from escrowd.service.worker import WorkerSettings
 from escrowd.settings.errors import InvalidSettings
@@ -46,7 +48,18 @@ def house_of(settings: Settings) -> ServiceHouse:
         worker=WorkerSettings(concurrency=model.steps_at_once),
         webhooks=webhook_settings_of(settings),
         retention=Retention(model.retention.answers_days, model.retention.deliveries_days),
+        admission=AdmissionSettings(
+            accept_new=model.escrows.accept_new,
+            end_before_fork=settings.ends_before_fork,
+            fork_margin_days=model.escrows.fork_margin_days,
+        ),
+        engine=engine_settings_of(settings),
     )
+
+
+def engine_settings_of(settings: Settings) -> EngineSettings:
+    """Return what the operator says of the Monero underneath."""
+    return EngineSettings(settings.model.network, settings.allowed_engines, settings.model.monero.fork_height)
 
 
 def api_settings_of(settings: Settings) -> ApiSettings:

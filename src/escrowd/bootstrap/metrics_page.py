@@ -12,8 +12,12 @@ from escrowd.api.http_metrics import HttpMetrics, StateMetrics
 from escrowd.bootstrap.api import WaitingCollector
 from escrowd.chain.health import MonitorCounters, MonitorHealth
 from escrowd.chain.metrics import ChainCollector
+from escrowd.domain.forks import AnnouncedFork
 from escrowd.domain.retention import Prunable
 from escrowd.monero.transport import CallRecord, Endpoint
+from escrowd.monero.versions import NEWEST_FORK
+from escrowd.service.engine import EngineState
+from escrowd.service.engine_metrics import EngineCollector
 from escrowd.service.pruning_metrics import PruningCollector
 from escrowd.service.webhooks.courier import DeliveryCounters
 from escrowd.service.webhooks.metrics import BacklogWatch, WebhookCollector
@@ -74,6 +78,7 @@ _NO_STOCK: Final = StockStats(ready=0, wanted=0, making=0, made=0, failed=0)
 _IN_STEP: Final = MonitorHealth(
     trouble=None, lag=0, age=0, error=None, is_falling_back=False, height=0, active=0, resting=0
 )
+_BEFORE_A_FORK: Final = EngineState(height=0, fork=AnnouncedFork(NEWEST_FORK + 1, 1))
 
 
 def _register_all(registry: CollectorRegistry) -> None:
@@ -92,6 +97,7 @@ def _register_all(registry: CollectorRegistry) -> None:
         WebhookCollector(DeliveryCounters(), backlog),
         PruningCollector(dict.fromkeys(Prunable, 0)),
         WaitingCollector(Changes(1)),
+        EngineCollector(lambda: _BEFORE_A_FORK, is_draining=False),
     ):
         registry.register(collector)
 

@@ -24,8 +24,11 @@ from escrowd.domain.networks import Network
 from escrowd.domain.retention import Retention
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.transport import CallObserver, CallRecord, Endpoint
+from escrowd.service.admission import Admission, AdmissionSettings
 from escrowd.service.advance import EscrowAdvance, Handler, Task
 from escrowd.service.clock import RunningClock
+from escrowd.service.engine import EngineSettings, EngineWatch
+from escrowd.service.engine_metrics import EngineCollector
 from escrowd.service.funding import FundingCheck
 from escrowd.service.housekeeping import Housekeeping
 from escrowd.service.keying.effect import KeysEffect
@@ -74,6 +77,9 @@ class ServiceHouse:
     chain: ChainSettings = field(default_factory=ChainSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     retention: Retention = field(default_factory=Retention)
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    #: What the operator says of Monero; ``None``: nothing but the network.
+    engine: EngineSettings | None = None
     attached: Sequence[Endpoint] = ()
 
 
@@ -92,6 +98,9 @@ class RunningService:
     vault: Vault
     #: How webhooks are sent.
     webhooks: WebhookSettings
+    #: Which Monero it runs on, and which hard fork comes.
+    engine: EngineWatch
+    admission: Admission
     metrics: CollectorRegistry
 
     @property
@@ -116,28 +125,27 @@ async def open_service(
 
     """
     async with AsyncExitStack() as closers:
-        database = await closers.enter_async_context(Database(house.database_url))
+        enter = closers.enter_async_context
+        database = await enter(Database(house.database_url))
         await migrate(database)
         await check_vault_key(database, house.vault)
-        await closers.enter_async_context(Node(database, house.node))
+        await enter(Node(database, house.node))
         store = SqlStore(database, house.node)
-        wallets = await closers.enter_async_context(
-            open_wallet_house(_wallet_house(house, store), _calls(observer, observe))
-        )
+        wallets = await enter(open_wallet_house(_wallet_house(house, store), _calls(observer, observe)))
         watch_log = SqlWatchLog(database, house.vault)
-        monitor = await closers.enter_async_context(monitor_of(house.chain, house.network, wallets, watch_log))
-        stock = await closers.enter_async_context(_stock(house, database, wallets))
-        await closers.enter_async_context(RunningClock(store, monitor))
-        keyer = await closers.enter_async_context(_keyer(house, wallets, KeepOpen.ALWAYS))
+        monitor = await enter(monitor_of(house.chain, house.network, wallets, watch_log))
+        stock = await enter(_stock(house, database, wallets))
+        await enter(RunningClock(store, monitor))
+        keyer = await enter(_keyer(house, wallets, KeepOpen.ALWAYS))
+        engine = await enter(_engine_watch(house, store, wallets))
         handlers, desk = _handlers(house, store, wallets, monitor, keyer, database)
-        advance = EscrowAdvance(store, handlers, desk, monitor, observe)
-        deliver = await closers.enter_async_context(
-            webhook_handler(store, house.vault, house.webhooks, wallets.metrics)
-        )
-        worker = await closers.enter_async_context(_worker(house, database, advance, deliver))
+        advance = EscrowAdvance(store, handlers, desk, monitor, observe, lambda: engine.notice)
+        deliver = await enter(webhook_handler(store, house.vault, house.webhooks, wallets.metrics))
+        worker = await enter(_worker(house, database, advance, deliver))
         wallets.metrics.register(WorkCollector(worker))
-        await closers.enter_async_context(pruning(store, house.retention, wallets.metrics))
-        orchestrator = EscrowOrchestrator(store, on_taken=stock.taken)
+        await enter(pruning(store, house.retention, wallets.metrics))
+        admission = _admission(house, engine, wallets)
+        orchestrator = EscrowOrchestrator(store, on_taken=stock.taken, admit=admission.check)
         yield RunningService(
             orchestrator=orchestrator,
             store=store,
@@ -149,6 +157,8 @@ async def open_service(
             worker=worker,
             vault=house.vault,
             webhooks=house.webhooks,
+            engine=engine,
+            admission=admission,
             metrics=wallets.metrics,
         )
 
@@ -166,6 +176,17 @@ def _wallet_house(house: ServiceHouse, store: SqlStore) -> WalletHouse:
         house.pool,
         house.attached,
     )
+
+
+def _engine_watch(house: ServiceHouse, store: SqlStore, wallets: RunningHouse) -> EngineWatch:
+    settings = house.engine or EngineSettings(house.network)
+    return EngineWatch(wallets.daemon, house.program.path, settings, store)
+
+
+def _admission(house: ServiceHouse, engine: EngineWatch, wallets: RunningHouse) -> Admission:
+    admission = Admission(house.admission, lambda: engine.state)
+    wallets.metrics.register(EngineCollector(lambda: engine.state, is_draining=admission.is_draining))
+    return admission
 
 
 def _keyer(house: ServiceHouse, wallets: RunningHouse, keep_open: KeepOpen) -> Keyer:

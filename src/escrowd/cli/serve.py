@@ -13,15 +13,17 @@ from escrowd.api.app import build_app
 from escrowd.api.parts import ApiParts
 from escrowd.bootstrap import configure_logging
 from escrowd.bootstrap.api import api_over
-from escrowd.bootstrap.from_settings import api_limits_of, api_settings_of, house_of
+from escrowd.bootstrap.engine_gate import check_engine
+from escrowd.bootstrap.from_settings import (
+    api_limits_of,
+    api_settings_of,
+    engine_settings_of,
+    house_of,
+)
 from escrowd.bootstrap.service import open_service
 from escrowd.bootstrap.serving import served
 from escrowd.bootstrap.systemd import tell_systemd
 from escrowd.bootstrap.tracing import traces_to
-from escrowd.domain.errors import EscrowdError
-from escrowd.domain.networks import Network
-from escrowd.monero.daemon import MoneroDaemon
-from escrowd.monero.versions import risks
 from escrowd.settings.loading import Settings, load_settings
 
 log = structlog.get_logger()
@@ -49,9 +51,10 @@ async def serve_until_told(settings: Settings) -> None:
     """Run the service until the process is told to stop; then steps in hand are finished and wallets saved."""
     told = told_to_stop()
     with traces_to(settings.model.tracing.endpoint, settings.model.node) as observe:
-        async with open_service(house_of(settings), observe=observe) as running:
+        house = house_of(settings)
+        await check_engine(house.program, engine_settings_of(settings))
+        async with open_service(house, observe=observe) as running:
             with api_over(running, api_settings_of(settings), api_limits_of(settings), observe) as parts:
-                await _tell_risks(running.daemon, settings.model.network)
                 await _serve(parts, settings, told)
     log.info("service.stopped")
 
@@ -66,17 +69,6 @@ def told_to_stop() -> asyncio.Event:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-async def _tell_risks(daemon: MoneroDaemon, network: Network) -> None:
-    """Say at each start what the release of Monero puts at risk. Wallets are of the same package as a rule."""
-    try:
-        release = (await daemon.get_info()).running_release
-    except EscrowdError as error:
-        log.warning("monero.not_asked", error=str(error))
-        return
-    for risk in risks(release, network):
-        log.warning("monero.risk", risk=risk)
 
 
 async def _serve(parts: ApiParts, settings: Settings, told: asyncio.Event) -> None:

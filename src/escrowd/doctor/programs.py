@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from escrowd.doctor.check import Check, Need, Surroundings, others_may
 from escrowd.doctor.findings import Finding, Kind, warning
+from escrowd.domain.networks import Network
 from escrowd.monero.errors import UnknownVersion
 from escrowd.monero.programs import MoneroProgram, release_of
 from escrowd.monero.versions import Release, risks
@@ -35,7 +36,7 @@ OTHER_VERSION: Final = warning(
     "{path} is of Monero {here}, and the daemon of {there}",
     "install both of the same release; the newer one of both is the one to keep",
 )
-#: The sentences are those of ``risks()``, by which the service warns at its start.
+#: The sentences are those of ``risks()``, for which the service does not start, or warns at its start.
 AT_RISK: Final = Kind(
     "wallet_program.at_risk",
     "{path} is not fit for real money. {risk}",
@@ -90,8 +91,11 @@ async def _same_version(around: Surroundings) -> Iterable[Finding]:
 
 
 async def _risks(around: Surroundings) -> Iterable[Finding]:
+    if around.network is not Network.MAINNET:
+        return ()
     path = _program(around)
-    return [AT_RISK.found(path=path, risk=risk) for risk in risks(await _release(path), around.network)]
+    here = await _release(path)
+    return [AT_RISK.found(path=path, risk=f"Monero {here}: {each.what}") for each in risks(here)]
 
 
 async def _files(around: Surroundings) -> Iterable[Finding]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from escrowd.doctor import daemon, database, directories, escrows, machine, programs, settings, vault, webhooks
+from escrowd.doctor import daemon, database, directories, engine, escrows, machine, programs, settings, vault, webhooks
 from escrowd.doctor.check import Check
 from escrowd.doctor.findings import Kind
 
@@ -13,6 +13,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *database.CHECKS,
     *daemon.CHECKS,
     *programs.CHECKS,
+    *engine.CHECKS,
     *machine.CHECKS,
     *escrows.CHECKS,
     *webhooks.CHECKS,

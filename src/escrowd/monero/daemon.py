@@ -18,6 +18,7 @@ from escrowd.monero.results_daemon import (
     FeeEstimate,
     FoundBlockHeader,
     GeneratedBlocks,
+    HardForkInfo,
     KeyImageStatus,
     KeyImageStatuses,
     PoppedBlocks,
@@ -55,6 +56,10 @@ class MoneroDaemon:
     async def get_version(self) -> DaemonRpcVersion:
         """Ask for the version of its RPC interface."""
         return await self._call("get_version", {}, DaemonRpcVersion)
+
+    async def hard_fork_info(self, version: int) -> HardForkInfo:
+        """Ask from which height on the rules of this version hold, or those of a later one."""
+        return await self._call("hard_fork_info", {"version": version}, HardForkInfo)
 
     async def stop_daemon(self) -> None:
         """Make the daemon save and end. It answers before it has ended."""

@@ -100,6 +100,7 @@ DAEMON_METHODS: Final = {
     for method in (
         Method("get_info", READS, 15),
         Method("get_version", READS, 15),
+        Method("hard_fork_info", READS, 15),
         Method("get_last_block_header", READS, 15),
         Method("get_block_header_by_height", READS, 15),
         Method("get_block", READS, 30),

@@ -12,6 +12,9 @@ import msgspec
 from escrowd.domain.networks import Network
 from escrowd.monero.versions import Release, RpcVersion
 
+#: ``std::numeric_limits<uint64_t>::max()``, as ``HardFork::get_earliest_ideal_height_for_version`` begins.
+NO_HEIGHT: Final = 2**64 - 1
+
 
 class DaemonReply(msgspec.Struct, frozen=True, kw_only=True):
     """What every reply of the daemon has."""
@@ -73,6 +76,20 @@ class DaemonRpcVersion(DaemonReply, frozen=True, kw_only=True):
     def rpc_version(self) -> RpcVersion:
         """The version, major and minor part told apart."""
         return RpcVersion.unpack(self.version)
+
+
+class HardForkInfo(DaemonReply, frozen=True, kw_only=True):
+    """Answer of ``hard_fork_info`` about one version of the rules."""
+
+    #: The version at the end of the chain, whichever was asked about.
+    version: int
+    #: The first height of the asked version or a later one; 2^64 - 1 where the daemon knows of none.
+    earliest_height: int
+
+    @property
+    def planned_height(self) -> int | None:
+        """The first height of the asked version; ``None`` where the daemon knows of none."""
+        return None if self.earliest_height == NO_HEIGHT else self.earliest_height
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a version of Monero can do, and what is known to be wrong with it: one table.
+"""What a version of Monero can do, what is known to be wrong with it, and which may hold money: one table.
 
 The releases and their RPC versions were read from the tags of monero-project/monero, v0.18.0.0 to v0.18.5.1
 (``WALLET_RPC_VERSION_MINOR`` in ``wallet_rpc_server_commands_defs.h``); that of 0.18.5.3 was measured. Several releases
@@ -7,6 +7,7 @@ share one RPC version, so a caller that knows only that takes the oldest of them
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
@@ -108,6 +109,62 @@ OLDEST_RELEASE: Final[Mapping[RpcVersion, Release]] = MappingProxyType(
 )
 
 
+#: The newest release that the whole suite passed on.
+NEWEST_TESTED: Final = Release(0, 18, 5, 3)
+#: From this release on Monero brings new rules of the chain (FCMP++ and Carrot are planned for it).
+UNTESTED_SINCE: Final = Release(0, 19, 0, 0)
+#: The newest hard fork whose transactions escrowd can read (``mainnet_hard_forks`` in ``hardforks.cpp``).
+NEWEST_FORK: Final = 16
+
+
+class Override(StrEnum):
+    """What an operator may allow on mainnet against the version table, by the name of the setting."""
+
+    #: A release with a known risk to keys.
+    UNSAFE_VERSION = "monero.allow_unsafe_version"
+    #: A release or a hard fork that is newer than what was tested. The risks differ, so one does not allow the other.
+    UNTESTED_VERSION = "monero.allow_untested_version"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The Monero that a service runs on. ``None`` for what is not known, such as of a daemon that does not answer."""
+
+    #: Release of monero-wallet-rpc.
+    wallet: Release | None = None
+    #: Release of monerod.
+    daemon: Release | None = None
+    #: Hard fork at the end of the daemon's chain.
+    fork: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What is known to be wrong with wallets that lack a capability."""
+
+    lacks: Capability
+    #: Whether mainnet is refused for it, or warned of it.
+    is_refused: bool
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Untested:
+    """Something of an engine that is newer than what was tested."""
+
+    #: Whether mainnet is refused for it: a further 0.18 changes no rules of the chain, and is warned of.
+    is_refused: bool
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a service may hold money on an engine: a sentence for each objection."""
+
+    refusals: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 def capabilities(release: Release) -> frozenset[Capability]:
     """Return all that a release can do."""
     return frozenset(capability for capability, since in SINCE.items() if release >= since)
@@ -116,7 +173,8 @@ def capabilities(release: Release) -> frozenset[Capability]:
 def oldest_release_of(version: RpcVersion) -> Release:
     """Return the oldest release that has this version of the wallet RPC.
 
-    A minor version newer than all we know counts as the newest we know.
+    A minor version newer than all we know counts as the newest we know: whether a process of such a release may run at
+    all was decided before, by the release of its program (:func:`judge_engine`, :func:`is_of_release`).
 
     Raises:
         UnknownVersion: the interface is older than Monero 0.18, or has another major version.
@@ -130,12 +188,66 @@ def oldest_release_of(version: RpcVersion) -> Release:
     return OLDEST_RELEASE[version]
 
 
-def risks(release: Release, network: Network) -> tuple[str, ...]:
-    """Return what an operator has to be warned of, a sentence for each, when wallets of this release hold money."""
-    if network is not Network.MAINNET:
-        return ()
-    able = capabilities(release)
-    return tuple(f"Monero {release}: {warning}" for capability, warning in _RISKS if capability not in able)
+def is_of_release(version: RpcVersion, program: Release) -> bool:
+    """Return whether a wallet process with this version of the RPC can be one of this release of its program.
+
+    The releases with known risks begin with RPC versions of their own, so a process from before an upgrade shows.
+    """
+    newest = max(OLDEST_RELEASE)
+    known = max((rpc for rpc, oldest in OLDEST_RELEASE.items() if oldest <= program), default=None)
+    is_newer_than_known = program > OLDEST_RELEASE[newest] and version > newest
+    return version == known or is_newer_than_known
+
+
+def risks(wallet: Release) -> tuple[Risk, ...]:
+    """Return what is known to be wrong with wallets of this release when they hold money, worst first."""
+    able = capabilities(wallet)
+    return tuple(each for each in _RISKS if each.lacks not in able)
+
+
+def untested(engine: Engine) -> tuple[Untested, ...]:
+    """Return what of the engine is newer than anything that escrowd was tested with."""
+    newer = [
+        Untested(
+            release >= UNTESTED_SINCE,
+            f"{program} is of Monero {release}, and the newest release that this version of escrowd was tested with is "
+            f"{NEWEST_TESTED}",
+        )
+        for program, release in (("monero-wallet-rpc", engine.wallet), ("monerod", engine.daemon))
+        if release is not None and release > NEWEST_TESTED
+    ]
+    if engine.fork is not None and engine.fork > NEWEST_FORK:
+        newer.append(
+            Untested(
+                is_refused=True,
+                what=f"the chain is at hard fork {engine.fork}, and this version of escrowd knows the rules up to hard "
+                f"fork {NEWEST_FORK}",
+            )
+        )
+    return tuple(newer)
+
+
+def judge_engine(engine: Engine, network: Network, allowed: frozenset[Override] = frozenset()) -> Verdict:
+    """Decide whether the service may hold money on this engine.
+
+    Only mainnet is refused, and a refusal that the operator allows becomes a warning. On a private chain anything goes;
+    on test networks what is untested is warned of.
+    """
+    if network is Network.REGTEST:
+        return Verdict()
+    is_real = network is Network.MAINNET
+    found = [(Override.UNTESTED_VERSION, each.is_refused and is_real, each.what) for each in untested(engine)]
+    if is_real and engine.wallet is not None:
+        found += [
+            (Override.UNSAFE_VERSION, each.is_refused, f"Monero {engine.wallet}: {each.what}")
+            for each in risks(engine.wallet)
+        ]
+    return Verdict(
+        tuple(
+            f"{what} ({override} = true allows it)" for override, no, what in found if no and override not in allowed
+        ),
+        tuple(what for override, no, what in found if not no or override in allowed),
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -144,18 +256,21 @@ _RELEASE: Final = re.compile(r"(?<![\d.])v?(\d+)\.(\d+)\.(\d+)\.(\d+)(?![\d.])")
 
 #: What is wrong where a capability is missing, worst first.
 _RISKS: Final = (
-    (
+    Risk(
         Capability.NONCE_ERASED_BEFORE_RETURN,
-        "a wallet process that dies between signing and saving can sign again with the same nonces, and nonces used "
-        "more than once can give the private key away. Use 0.18.5.1 or newer.",
+        is_refused=True,
+        what="a wallet process that dies between signing and saving can sign again with the same nonces, and nonces "
+        "used more than once can give the private key away. Use 0.18.5.1 or newer",
     ),
-    (
+    Risk(
         Capability.PASSES_UNREADABLE_OUTPUTS,
-        "anybody can lock up an escrow for the price of a fee: its wallets stop at a transaction made for that, and "
-        "pay nothing out any more. Use 0.18.5.3 or newer.",
+        is_refused=False,
+        what="anybody can lock up an escrow for the price of a fee: its wallets stop at a transaction made for that, "
+        "and pay nothing out any more. Use 0.18.5.3 or newer",
     ),
-    (
+    Risk(
         Capability.STALE_DATA_FIXED,
-        "after a refresh that failed a wallet can take old multisig data for fresh. Use 0.18.4.1 or newer.",
+        is_refused=False,
+        what="after a refresh that failed a wallet can take old multisig data for fresh. Use 0.18.4.1 or newer",
     ),
 )

@@ -15,7 +15,7 @@ import structlog
 from escrowd.domain.cause import caused_by, present_cause
 from escrowd.domain.escrow.assess import Ledger, assess
 from escrowd.domain.escrow.effects import Effect
-from escrowd.domain.escrow.events import Event
+from escrowd.domain.escrow.events import Event, ForkApproaching
 from escrowd.domain.escrow.facts import Escrow, Moment
 from escrowd.domain.escrow.machine import due_event, is_allowed, step
 from escrowd.domain.escrow.status import Who
@@ -67,6 +67,7 @@ class EscrowAdvance:
         follower: Follower,
         chain: ChainSight,
         observe: Observer = nobody_wants_to_know,
+        fork_notice: Callable[[], ForkApproaching | None] = lambda: None,
     ) -> None:
         missing = set(Effect) - set(handlers)
         if missing:
@@ -76,6 +77,7 @@ class EscrowAdvance:
         self._follower = follower
         self._chain = chain
         self._observe = observe
+        self._fork_notice = fork_notice
 
     async def advance(self, escrow: EscrowId, claim: Claim) -> float | None:
         """Do all that is due for an escrow, and return in how many seconds to look again (``None``: when woken).
@@ -118,7 +120,10 @@ class EscrowAdvance:
             # Facts may be missing that would have kept the deadline.
             due = due_event(after, moment.running) if self._chain.is_in_sync else None
             if due is not None:
-                await apply(tx, after, (due,), Who.CLOCK, moment)
+                after = await apply(tx, after, (due,), Who.CLOCK, moment)
+            notice = self._fork_notice()
+            if notice is not None and is_allowed(after, notice, Who.CHAIN):
+                await apply(tx, after, (notice,), Who.CHAIN, moment)
         if seen:
             crash_point(CrashPoint.F2_CREDITED)
 

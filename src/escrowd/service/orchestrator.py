@@ -43,11 +43,14 @@ class EscrowOrchestrator:
         store: Store,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
         on_taken: Callable[[], None] = lambda: None,
+        admit: Callable[[Terms, Moment], None] = lambda _terms, _moment: None,
     ) -> None:
         self._store = store
         self._randomness = randomness
         #: Told when a set of wallets was taken out of the stock.
         self._on_taken = on_taken
+        #: Raises where no escrow with these terms may begin at this moment.
+        self._admit = admit
 
     async def create(self, terms: Terms, who: Who = Who.INTEGRATOR) -> Escrow:
         """Begin an escrow. Where the stock has a finished set of wallets, its address is there at once.
@@ -55,6 +58,7 @@ class EscrowOrchestrator:
         Raises:
             InvalidInput: the terms cannot be kept; the message says why.
             CustodyNotOffered: a party wants to keep its own key.
+            Draining, EndsAfterFork, EngineNotSupported: none is taken now, or none with these deadlines.
 
         """
         async with self._store.transaction() as tx:
@@ -69,6 +73,7 @@ class EscrowOrchestrator:
         if own:
             raise CustodyNotOffered(f"own custody is not offered yet, and was asked for the {', '.join(own)}")
         given = await tx.provide()
+        self._admit(terms, given.moment)
         escrow = given.wallets.escrow if given.wallets else self._new_id(given.moment)
         first = create(escrow, terms, who, given.moment)
         steps = (first, _with_keys(first, given.wallets, given.chain_height)) if given.wallets else (first,)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from escrowd.domain.networks import Network
 from escrowd.domain.secret import Secret
 from escrowd.monero.programs import DIRECTORY_VARIABLE, programs_directory
+from escrowd.monero.versions import Override
 from escrowd.settings.errors import InvalidSettings
 from escrowd.settings.model import DAEMON_PORTS, USUAL_CONFIRMATIONS, SettingsModel
 from escrowd.wallets.vault import Vault
@@ -96,6 +97,22 @@ class Settings:
         """Blocks until a deposit is final, where the terms do not say it."""
         usual = 10 if self.model.network is Network.REGTEST else USUAL_CONFIRMATIONS
         return self.model.escrows.confirmations or usual
+
+    @property
+    def allowed_engines(self) -> frozenset[Override]:
+        """What the operator allows against the version table of Monero."""
+        monero = self.model.monero
+        chosen = {
+            Override.UNSAFE_VERSION: monero.allow_unsafe_version,
+            Override.UNTESTED_VERSION: monero.allow_untested_version,
+        }
+        return frozenset(each for each, is_allowed in chosen.items() if is_allowed)
+
+    @property
+    def ends_before_fork(self) -> bool:
+        """Whether new escrows that may last beyond an announced hard fork are refused."""
+        chosen = self.model.escrows.end_before_fork
+        return self.model.network is Network.MAINNET if chosen is None else chosen
 
     @property
     def public_url(self) -> str:

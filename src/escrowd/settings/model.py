@@ -48,6 +48,15 @@ class Monero(Group):
     #: The directory of ``monero-wallet-rpc``; use 0.18.5.3 or newer with real money. ``None``: the one that
     #: ``ESCROWD_MONERO_DIR`` names, else the one that ``scripts/install-monero`` makes for this user.
     directory: Path | None = None
+    #: Start on mainnet also with wallets older than 0.18.5.1, where a wallet process that dies between signing and
+    #: saving can reuse nonces and give a private key away.
+    allow_unsafe_version: bool = False
+    #: Start on mainnet also with Monero 0.19 or newer, or at a hard fork above 16, with which this version of escrowd
+    #: was not tested: deposits may not be seen, and payouts may fail or pay other amounts than they should.
+    allow_untested_version: bool = False
+    #: Height of the first block of an announced hard fork. Needed where the daemon is of a release that does not know
+    #: the fork; to be removed when escrowd knows it. ``None``: what the daemon knows.
+    fork_height: Annotated[int, Field(ge=1)] | None = None
 
 
 class DatabaseChoice(Group):
@@ -113,8 +122,14 @@ class Stock(Group):
 
 
 class EscrowDefaults(Group):
-    """What holds for an escrow whose terms do not say it. Deadlines are seconds."""
+    """Which escrows are taken, and what holds for one whose terms do not say it. Deadlines are seconds."""
 
+    #: ``false`` refuses new escrows and settles all others: drain mode.
+    accept_new: bool = True
+    #: Refuse new escrows that may last beyond an announced hard fork. ``None``: on mainnet only.
+    end_before_fork: bool | None = None
+    #: Days before an announced hard fork at which new escrows must have ended.
+    fork_margin_days: Annotated[int, Field(ge=0, le=365)] = 3
     #: Blocks until a deposit is final. ``None``: 20, and 10 on regtest.
     confirmations: Annotated[int, Field(ge=SPENDABLE_AGE, le=720)] | None = None
     #: Where goes what was paid too much: ``return``, to the buyer; ``keep``, to whoever gets the deposit.

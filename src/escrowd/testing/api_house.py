@@ -5,7 +5,7 @@ it, through the orchestrator.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -20,7 +20,8 @@ from escrowd.api.parts import ApiParts, ApiSettings
 from escrowd.api.rates import Doorkeeper, Rates
 from escrowd.bootstrap.adapters import new_escrow_id
 from escrowd.domain.access import Scope
-from escrowd.domain.escrow.terms import DeadlineTerms
+from escrowd.domain.escrow.facts import Moment
+from escrowd.domain.escrow.terms import DeadlineTerms, Terms
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import HostedKey, KeySet
 from escrowd.domain.networks import Network
@@ -82,20 +83,22 @@ class ApiHouse:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, database_url: str, *, most_waiting: int = 256, per_minute: int = 10**9, vault: Vault | None = None
+        cls,
+        database_url: str,
+        *,
+        most_waiting: int = 256,
+        per_minute: int = 10**9,
+        vault: Vault | None = None,
+        admit: Callable[[Terms, Moment], None] = lambda _terms, _moment: None,
     ) -> AsyncIterator["ApiHouse"]:
         """Open the API over a database, which gets its tables if it has none; with a vault key of its own, or one."""
         vault = vault or Vault(secrets.token_bytes(KEY_BYTES))
         async with Database(database_url) as database:
             await migrate(database)
-            store, sessions = SqlStore(database, NODE), NoSessions()
-            orchestrator, changes = EscrowOrchestrator(store), Changes(most_waiting)
-            conditions = {"database": "", "chain_in_sync": "", "worker": ""}
-            rates = Rates(per_minute)
+            store, sessions, rates = SqlStore(database, NODE), NoSessions(), Rates(per_minute)
+            orchestrator, changes = EscrowOrchestrator(store, admit=admit), Changes(most_waiting)
+            conditions = dict.fromkeys(("database", "chain_in_sync", "worker"), "")
             database.on_wake(changes.heard)
-
-            async def rate() -> FeeRate:
-                return RATE
 
             async def readiness() -> dict[str, str]:
                 return conditions
@@ -113,7 +116,7 @@ class ApiHouse:
                 webhooks=WebhookEndpoints(vault, WebhookSettings((ip_network("127.0.0.0/8"),))),
                 metrics=CollectorRegistry(),
                 look_at_stock=orchestrator.look_at_stock,
-                fee_rate=rate,
+                fee_rate=_rate,
                 readiness=readiness,
             )
             yield cls(build_app(parts), parts, store, database, orchestrator, vault, sessions, conditions)
@@ -129,6 +132,10 @@ class ApiHouse:
         """Make an API key, and return its text."""
         async with self.store.transaction() as tx:
             return (await self.parts.callers.create_key(tx, name, scopes)).text
+
+
+async def _rate() -> FeeRate:
+    return RATE
 
 
 def worthless_keys(escrow: EscrowId, vault: Vault) -> KeySet:

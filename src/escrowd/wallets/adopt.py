@@ -2,7 +2,8 @@
 
 A process is kept only if everything agrees: its record, its process id and start time, its login, and the wallet that
 it says is open. Whatever is unknown, broken or holds another wallet is ended, by process id and start time. It gets
-the time to save its wallet first.
+the time to save its wallet first. So is a process of another release of Monero than the installed program: the version
+table decides by the program what may hold money, and a wallet that was left open must not escape an upgrade.
 """
 
 import asyncio
@@ -16,7 +17,9 @@ from escrowd.domain.errors import EscrowdError
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.monero.errors import NoWalletOpen
-from escrowd.wallets.errors import UnknownEscrow, WrongWallet
+from escrowd.monero.programs import release_of
+from escrowd.monero.versions import Release, is_of_release
+from escrowd.wallets.errors import OtherRelease, UnknownEscrow, WrongWallet
 from escrowd.wallets.pool import END_PATIENCE, WalletPool
 from escrowd.wallets.process import WalletProcess
 from escrowd.wallets.records import WalletRecord, WalletRecords
@@ -49,9 +52,11 @@ async def adopt(pool: WalletPool, records: WalletRecords) -> Adopted:
     known = dict(zip(escrows, await asyncio.gather(*(_wallets(records, each) for each in escrows)), strict=True))
     gate = asyncio.Semaphore(AT_ONCE)
 
+    release = await asyncio.to_thread(release_of, pool.program.path) if found else None
+
     async def check(record: ProcessRecord) -> WalletProcess | None:
         async with gate:
-            return await _process_of(record, pool)
+            return await _process_of(record, pool, release)
 
     kept = [process for process in await asyncio.gather(*(check(record) for record in found)) if process is not None]
     sessions = _sessions(kept, known)
@@ -80,7 +85,7 @@ async def _wallets(records: WalletRecords, escrow: EscrowId) -> dict[WalletRole,
         return {}
 
 
-async def _process_of(record: ProcessRecord, pool: WalletPool) -> WalletProcess | None:
+async def _process_of(record: ProcessRecord, pool: WalletPool, release: Release | None) -> WalletProcess | None:
     """Return the process of a record if it runs and holds what the record says; end it and forget it if not."""
     try:
         process = WalletProcess.grip(record, pool.around)
@@ -93,16 +98,19 @@ async def _process_of(record: ProcessRecord, pool: WalletPool) -> WalletProcess 
         return None
     try:
         async with asyncio.timeout(CHECK_TIMEOUT):
-            await _check(process)
+            await _check(process, release)
     except (EscrowdError, TimeoutError) as error:
         log.warning("adoption.refused", process=record.name, error=str(error))
-        hangs_or_lies = not isinstance(error, WrongWallet)
+        hangs_or_lies = not isinstance(error, WrongWallet | OtherRelease)
         await process.end(0 if hangs_or_lies else END_PATIENCE)
         return None
     return process
 
 
-async def _check(process: WalletProcess) -> None:
+async def _check(process: WalletProcess, release: Release | None) -> None:
+    version = (await process.client.get_version()).rpc_version
+    if release is not None and not is_of_release(version, release):
+        raise OtherRelease(f"wallet process {process.name} has the RPC {version}, and the program is of {release}")
     if process.holding is not None:
         await process.verify()
         # The settings may name another daemon by now; and a service that ended while it recorded a submission has left

@@ -65,6 +65,12 @@ class ProcessLost(WalletError):
     retry = Retry.SAFE
 
 
+class OtherRelease(WalletError):
+    """A wallet process is of another release of Monero than the installed program."""
+
+    fault = Fault.OPERATOR
+
+
 class StaleLease(WalletError):
     """The lease has ended, so its wallets may be somebody else's by now. The call was not made."""
 

@@ -11,3 +11,5 @@ class Readiness(Answer):
     conditions: dict[str, bool]
     #: Of each condition that does not hold, what is wrong and what the operator can do.
     problems: dict[str, str]
+    #: What the operator has to know while it works, by name: `fork_approaching`, `draining`.
+    warnings: dict[str, str]

@@ -37,6 +37,7 @@ NOT_SERVED: Final = ("escrowd.testing.", "escrowd.demo.", "escrowd.bench.", "esc
 BY_FAULT: Final = {
     "escrowd.api.errors.InternalError",
     "escrowd.bootstrap.serving.AddressTaken",
+    "escrowd.bootstrap.engine_gate.EngineRefused",
     "escrowd.domain.conflicts.AlreadyStored",
     "escrowd.domain.conflicts.Conflict",
     "escrowd.domain.conflicts.LeaseLost",
@@ -45,6 +46,8 @@ BY_FAULT: Final = {
     "escrowd.domain.keying.MessageConflict",
     "escrowd.domain.keying.MessageNotDue",
     "escrowd.domain.keying.StaleAttempt",
+    "escrowd.monero.programs.ProgramMissing",
+    "escrowd.service.admission.EngineNotSupported",
 }
 #: The same for all errors of these modules: they are about work that no request waits for, or about Monero, database
 #: and wallets, of which the log tells.

@@ -5,7 +5,7 @@ from escrowd.monero.errors import BadArgument, BlockRefused, Refused
 from escrowd.monero.results_daemon import KeyImageStatus
 from escrowd.monero.results_signing import BuiltTransaction
 from escrowd.monero.results_wallet import Recipient
-from escrowd.monero.versions import Release
+from escrowd.monero.versions import NEWEST_FORK, Release
 from escrowd.monero.wallet import MoneroClient
 from escrowd.testing.daemon_process import RegtestDaemon
 from escrowd.testing.funder import FUNDER_ADDRESS
@@ -24,6 +24,15 @@ async def test_the_daemon_tells_who_it_is(lab: RegtestLab) -> None:
     assert (await lab.daemon.get_version()).rpc_version.major == 3
     last = await lab.daemon.get_last_block_header()
     assert (last.height, last.hash) == (info.height - 1, info.top_block_hash)
+
+
+async def test_the_daemon_tells_of_hard_forks(lab: RegtestLab) -> None:
+    """A daemon tells the fork of its chain, the height of one that it knows, and that it knows of no later one."""
+    later = await lab.daemon.hard_fork_info(NEWEST_FORK + 1)
+    assert (later.version, later.planned_height) == (NEWEST_FORK, None)
+    # A private chain begins at the newest fork with its second block, and that counts for all before.
+    assert (await lab.daemon.hard_fork_info(2)).planned_height == 1
+    assert (await lab.daemon.hard_fork_info(NEWEST_FORK)).planned_height == 1
 
 
 async def test_a_block_is_the_same_by_height_and_by_hash(lab: RegtestLab) -> None:

@@ -10,7 +10,6 @@ import pytest
 from escrowd.doctor.check import Thresholds
 from escrowd.doctor.directories import file_system_of
 from escrowd.doctor.machine import service_in
-from escrowd.domain.networks import Network
 from escrowd.monero.versions import Release, risks
 from escrowd.testing.ports import free_ports
 from escrowd.wallets.registry import Registry
@@ -182,7 +181,7 @@ async def test_wallet_program_and_daemon_differ(place: Place, daemon: StubDaemon
     """A wallet program of another release than the daemon's is told of."""
     daemon.info["version"] = "0.18.4.6-release"
     finding = told(await place.look("wallet program and daemon"), "wallet_program.other_version", mend="same release")
-    assert "0.18.5.1" in finding.what
+    assert "0.18.5.3" in finding.what
     assert "0.18.4.6" in finding.what
 
 
@@ -193,11 +192,11 @@ async def test_each_risk_of_a_release_is_a_fault_with_real_money(place: Place) -
     assert await place.look(check) == ()
     place.write(network="mainnet")
     found = await place.look(check)
-    known = risks(Release(0, 18, 0, 0), Network.MAINNET)
+    known = risks(Release(0, 18, 0, 0))
     assert len(known) >= 3
     for finding, risk in zip(found, known, strict=True):
         told([finding], "wallet_program.at_risk", mend="Upgrading Monero")
-        assert risk in finding.what
+        assert risk.what in finding.what
         assert finding.severity == "fault"
 
 

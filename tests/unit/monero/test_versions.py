@@ -1,6 +1,5 @@
 import pytest
 
-from escrowd.domain.networks import Network
 from escrowd.monero.errors import UnknownVersion
 from escrowd.monero.versions import (
     OLDEST_RELEASE,
@@ -9,11 +8,11 @@ from escrowd.monero.versions import (
     Release,
     RpcVersion,
     capabilities,
+    is_of_release,
     oldest_release_of,
-    risks,
 )
 
-OLDEST, NEWEST = Release(0, 18, 0, 0), Release(0, 18, 5, 1)
+OLDEST, NEWEST = Release(0, 18, 0, 0), Release(0, 18, 5, 3)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,7 @@ def test_releases_are_ordered_by_number_and_not_by_text() -> None:
 
 def test_a_release_prints_as_it_is_read() -> None:
     """The text of a release reads as that release again."""
-    assert str(NEWEST) == "0.18.5.1"
+    assert str(NEWEST) == "0.18.5.3"
     assert Release.parse(str(NEWEST)) == NEWEST
 
 
@@ -80,6 +79,7 @@ def test_every_capability_has_a_first_release() -> None:
         (RpcVersion(1, 26), Release(0, 18, 1, 2)),
         (RpcVersion(1, 29), Release(0, 18, 4, 1)),
         (RpcVersion(1, 31), Release(0, 18, 5, 1)),
+        (RpcVersion(1, 32), Release(0, 18, 5, 3)),
     ],
 )
 def test_an_rpc_version_stands_for_its_oldest_release(version: RpcVersion, release: Release) -> None:
@@ -88,7 +88,7 @@ def test_an_rpc_version_stands_for_its_oldest_release(version: RpcVersion, relea
 
 
 def test_a_newer_rpc_version_counts_as_the_newest_known() -> None:
-    """A release of tomorrow can do what the newest of today can."""
+    """A further 0.18 can do what the newest known can; whether it may hold money is decided by its release."""
     assert oldest_release_of(RpcVersion(1, 99)) == NEWEST
 
 
@@ -99,16 +99,23 @@ def test_a_foreign_rpc_version_is_refused(version: RpcVersion) -> None:
         oldest_release_of(version)
 
 
-def test_mainnet_before_0_18_5_1_is_warned_of_nonce_reuse() -> None:
-    """Real money on a release that forgets erased nonces in a crash is a risk that is named first."""
-    warnings = risks(Release(0, 18, 5, 0), Network.MAINNET)
-    assert len(warnings) == 1
-    assert "nonces" in warnings[0]
-    assert "0.18.5.0" in warnings[0]
-    assert len(risks(OLDEST, Network.MAINNET)) == 2
-
-
-def test_nothing_is_warned_of_without_need() -> None:
-    """The newest release has no risk that we know, and play money none at all."""
-    assert risks(NEWEST, Network.MAINNET) == ()
-    assert all(risks(OLDEST, network) == () for network in Network if network is not Network.MAINNET)
+@pytest.mark.parametrize(
+    ("version", "program", "agrees"),
+    [
+        (RpcVersion(1, 25), Release(0, 18, 0, 0), True),
+        (RpcVersion(1, 25), Release(0, 18, 5, 3), False),
+        (RpcVersion(1, 31), Release(0, 18, 5, 3), False),
+        (RpcVersion(1, 32), Release(0, 18, 5, 3), True),
+        (RpcVersion(1, 32), Release(0, 18, 0, 0), False),
+        (RpcVersion(1, 30), Release(0, 18, 5, 0), True),
+        (RpcVersion(1, 33), Release(0, 18, 5, 3), False),
+        (RpcVersion(1, 33), Release(0, 18, 6, 0), True),
+        (RpcVersion(1, 32), Release(0, 18, 6, 0), True),
+        (RpcVersion(1, 25), Release(0, 17, 3, 2), False),
+    ],
+)
+def test_process_of_another_release_shows_by_its_rpc_version(
+    version: RpcVersion, program: Release, *, agrees: bool
+) -> None:
+    """A wallet process from before an upgrade, or from before going back, is not taken for one of the new program."""
+    assert is_of_release(version, program) is agrees

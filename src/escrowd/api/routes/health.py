@@ -35,7 +35,7 @@ async def readyz(parts: Parts) -> Response:
     found = await parts.readiness()
     problems = {name: problem for name, problem in found.items() if problem}
     conditions = {name: not problem for name, problem in found.items()}
-    told = wire.Readiness(ready=not problems, conditions=conditions, problems=problems)
+    told = wire.Readiness(ready=not problems, conditions=conditions, problems=problems, warnings=dict(parts.warnings()))
     return Response(told.model_dump_json(), 200 if told.ready else 503, media_type=MEDIA_TYPE)
 
 

@@ -131,6 +131,24 @@ class Resumed:
     """The operator found nothing wrong: the escrow goes on where it was held."""
 
 
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ForkApproaching:
+    """A hard fork is announced, and near: what is not settled before it needs a service that knows its rules.
+
+    It comes once for each of the thresholds of ``within_days``, 30, 14 and 3 days, and each announced height.
+    """
+
+    #: Of the rules of the chain.
+    version: int
+    #: Of the first block under the new rules.
+    height: int
+    within_days: int
+    blocks_left: int
+
+
 # --- time and payouts ------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +213,7 @@ Event: TypeAlias = (
     | SplitAccepted
     | Ruled
     | Resumed
+    | ForkApproaching
     | DeadlineReached
     | PayoutBroadcast
     | PayoutConfirmed

@@ -93,6 +93,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkNotice:
+    """An event about an announced hard fork that this escrow has had."""
+
+    height: int
+    within_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class EscrowFilter:
     """Which escrows are looked for. Times are milliseconds since 1970; ``created_before`` itself is not wanted."""
 
@@ -139,6 +147,8 @@ class Escrow:
     hold: Hold | None = None
     #: Transactions that are not ours and spend its money, as far as they were noted.
     outside_spends: tuple[str, ...] = ()
+    #: All of them and not the last alone: two daemons may announce different heights.
+    fork_notices: tuple[ForkNotice, ...] = ()
 
     @property
     def has_ended(self) -> bool:

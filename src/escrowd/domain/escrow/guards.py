@@ -9,12 +9,13 @@ from typing import TypeAlias
 from escrowd.domain.escrow.events import (
     DeadlineReached,
     Event,
+    ForkApproaching,
     PayoutBroadcast,
     PayoutConfirmed,
     PayoutReorged,
     SplitAccepted,
 )
-from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.facts import Escrow, ForkNotice
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.payouts.records import PayoutKind
 
@@ -112,6 +113,14 @@ def held_before_paying_without_money(escrow: Escrow, event: Event, who: Who) -> 
 def a_deposit_is_there(escrow: Escrow, _event: Event, _who: Who) -> bool:
     """There is no confirmed money that could be paid out."""
     return escrow.deposit.confirmed > 0
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+def it_had_no_such_notice(escrow: Escrow, event: Event, _who: Who) -> bool:
+    """It had this notice already."""
+    return isinstance(event, ForkApproaching) and ForkNotice(event.height, event.within_days) not in escrow.fork_notices
 
 
 # --- offers, rulings and time ----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from escrowd.domain.escrow.events import (
     DepositSeen,
     Disputed,
     Event,
+    ForkApproaching,
     FundingRefuted,
     KeysReady,
     PayoutFailed,
@@ -31,7 +32,16 @@ from escrowd.domain.escrow.events import (
     SplitAccepted,
     SplitProposed,
 )
-from escrowd.domain.escrow.facts import Deadline, Escrow, Hold, HoldReason, Moment, PayoutOrder, SplitProposal
+from escrowd.domain.escrow.facts import (
+    Deadline,
+    Escrow,
+    ForkNotice,
+    Hold,
+    HoldReason,
+    Moment,
+    PayoutOrder,
+    SplitProposal,
+)
 from escrowd.domain.escrow.status import (
     DEADLINE_OF,
     HOLDING,
@@ -224,6 +234,7 @@ def _moved(noted: Escrow, status: Status, event: Event, who: Who, moment: Moment
         returns_to=noted.status if noted.status in HOLDING else noted.returns_to,
         reminders=_reminders(noted, status, event),
         hold=_hold(noted, status, event),
+        fork_notices=_fork_notices(noted, event),
     )
     if status is not noted.status or isinstance(event, DeadlineReached):
         return replace(after, deadline=_armed(after, moment, again=status is noted.status))
@@ -284,6 +295,12 @@ def _hold(noted: Escrow, status: Status, event: Event) -> Hold | None:
         return noted.hold
     reason, details = _why_held(event)
     return Hold(reason, details, noted.status)
+
+
+def _fork_notices(noted: Escrow, event: Event) -> tuple[ForkNotice, ...]:
+    if isinstance(event, ForkApproaching):
+        return (*noted.fork_notices, ForkNotice(event.height, event.within_days))
+    return noted.fork_notices
 
 
 def _why_held(event: Event) -> tuple[HoldReason, str]:

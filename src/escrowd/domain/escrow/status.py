@@ -37,6 +37,8 @@ class Status(StrEnum):
 
 #: No payout is to come for these but the return of money that comes late.
 ENDED: Final = frozenset({Status.COMPLETED, Status.REFUNDED, Status.SPLIT, Status.EXPIRED, Status.CANCELLED})
+#: Money or keys are still to come, to be decided on or to be paid out.
+OPEN: Final = frozenset(Status) - ENDED
 #: The deposit is there, and nobody has decided yet.
 HOLDING: Final = frozenset({Status.FUNDED, Status.DELIVERED, Status.DISPUTED})
 
@@ -100,3 +102,4 @@ class PublicEvent(StrEnum):
     ESCROW_EXPIRED = "escrow.expired"
     ESCROW_CANCELLED = "escrow.cancelled"
     ESCROW_HELD = "escrow.held"
+    FORK_APPROACHING = "fork.approaching"

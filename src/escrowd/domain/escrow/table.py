@@ -22,6 +22,7 @@ from escrowd.domain.escrow.events import (
     DepositSeen,
     Disputed,
     Event,
+    ForkApproaching,
     FundingRefuted,
     FundingVerified,
     KeysReady,
@@ -39,7 +40,7 @@ from escrowd.domain.escrow.events import (
     UnfundedVerified,
 )
 from escrowd.domain.escrow.guards import Guard, always
-from escrowd.domain.escrow.status import ENDED, HOLDING, PublicEvent, Status, Who
+from escrowd.domain.escrow.status import ENDED, HOLDING, OPEN, PublicEvent, Status, Who
 from escrowd.domain.payouts.records import PayoutKind
 
 
@@ -163,6 +164,8 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(ENDED,       _SERVICE,  PayoutConfirmed,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_CONFIRMED, _e.RETURN_LATE, _e.REST),
     *_row(ENDED,       _SERVICE,  PayoutReorged,    _g.it_is(PayoutKind.RETURN),        STAYS),
     *_row(ENDED,       _SERVICE,  PayoutFailed,     always,                             STAYS,             _e.TELL_OPERATOR),
+
+    *_row(OPEN,        _CHAIN,    ForkApproaching,  _g.it_had_no_such_notice,           STAYS,             _t.FORK_APPROACHING),
 
     *_row(_HELD,       _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_SEEN),
     *_row(_HELD,       _CHAIN,    DepositConfirmed, always,                             STAYS,             _t.DEPOSIT_CONFIRMED),

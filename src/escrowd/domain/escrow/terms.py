@@ -74,6 +74,11 @@ class DeadlineTerms:
     #: From the dispute, and again from the reminder, to a ruling.
     ruling: int = 7 * DAY
 
+    @property
+    def longest(self) -> int:
+        """How long an escrow can take until its last deadline, in seconds: the arbiter has the period to rule twice."""
+        return self.keying + self.funding + self.delivery + self.inspection + 2 * self.ruling
+
 
 def all_hosted() -> Mapping[WalletRole, Custody]:
     """Return the custody of an escrow whose three keys are all kept by this service."""

@@ -15,6 +15,7 @@ from escrowd.domain.escrow.events import (
     DepositSeen,
     Disputed,
     Event,
+    ForkApproaching,
     FundingRefuted,
     FundingVerified,
     KeysReady,
@@ -136,6 +137,7 @@ def tries(escrow: Escrow) -> list[Event]:
         *(kind("pay_1", each, ("tx",)) for each in PayoutKind for kind in (PayoutBroadcast, PayoutConfirmed)),
         *(PayoutReorged("pay_1", each) for each in PayoutKind),
         PayoutFailed(HoldReason.PAYOUT_FAILED, "the fee is too high"),
+        ForkApproaching(17, 1000, 30, 21_000),
     ]
 
 
