@@ -100,7 +100,7 @@ async def test_readiness_says_yes_without_a_daemon(tmp_path: Path) -> None:
                 await lab.daemon_process.kill()
                 answer = await until(client, "/readyz", lambda answer: not answer["ready"])
                 holds = {"database": True, "chain_in_sync": False, "worker": True, "engine_supported": True}
-                    assert answer["conditions"] == holds
+                assert answer["conditions"] == holds
                 assert (await client.get("/healthz")).status_code == 200
                 assert (await client.get("/readyz")).status_code == 503
                 await lab.daemon_process.start()
