@@ -26,6 +26,7 @@ demo: setup ## four whole escrows, on a private regtest chain
 	@$(BIN)/escrowd demo
 
 test: check postgresql ## lint, types, imports, and the tests on the real engine
+	@scripts/install-monero --old >/dev/null # for the tests that exchange one engine for the other
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/faults
 
 test-faults: setup ## kill, freeze and starve the service and its wallets, at every named place of a payout too: slow

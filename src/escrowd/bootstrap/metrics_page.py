@@ -24,7 +24,7 @@ from escrowd.service.webhooks.metrics import BacklogWatch, WebhookCollector
 from escrowd.service.webhooks.ports import WebhookStore
 from escrowd.service.work_metrics import WorkCollector
 from escrowd.service.worker import Worker, WorkQueue
-from escrowd.wallets.metrics import RpcMetrics, SessionCollector, StockCollector
+from escrowd.wallets.metrics import CacheMetrics, RpcMetrics, SessionCollector, StockCollector
 from escrowd.wallets.pool import PoolStats
 from escrowd.wallets.stats import SessionCounters, SessionStats
 from escrowd.wallets.stock import StockStats
@@ -83,6 +83,7 @@ _BEFORE_A_FORK: Final = EngineState(height=0, fork=AnnouncedFork(NEWEST_FORK + 1
 
 def _register_all(registry: CollectorRegistry) -> None:
     """Register what a node registers. What counts by label shows nothing before something was counted."""
+    CacheMetrics(registry)
     RpcMetrics(registry).observe(CallRecord(Endpoint("127.0.0.1", 1), "get_info", 0.0, "ok"))
     HttpMetrics(registry).count("GET", "/", 200, 0.0)
     StateMetrics(registry).note({}, 0, is_ready=True)

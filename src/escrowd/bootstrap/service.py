@@ -18,7 +18,7 @@ from escrowd.bootstrap.webhooks import webhook_handler
 from escrowd.chain.monitor import BlockchainMonitor
 from escrowd.domain.cause import present_cause
 from escrowd.domain.escrow.effects import Effect
-from escrowd.domain.escrow.events import Event
+from escrowd.domain.escrow.events import CacheRemade, Event
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
 from escrowd.domain.retention import Retention
@@ -26,6 +26,7 @@ from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.transport import CallObserver, CallRecord, Endpoint
 from escrowd.service.admission import Admission, AdmissionSettings
 from escrowd.service.advance import EscrowAdvance, Handler, Task
+from escrowd.service.cache_news import CacheNews
 from escrowd.service.clock import RunningClock
 from escrowd.service.engine import EngineSettings, EngineWatch
 from escrowd.service.engine_metrics import EngineCollector
@@ -47,6 +48,7 @@ from escrowd.store.store import SqlKeyingJournal, SqlShelf, SqlStore, SqlWorkQue
 from escrowd.store.watching import SqlWatchLog
 from escrowd.store.webhooks import WEBHOOK
 from escrowd.store.work import ESCROW
+from escrowd.wallets.caches import RemadeCache
 from escrowd.wallets.making import KeepOpen, WalletMaker
 from escrowd.wallets.metrics import StockCollector
 from escrowd.wallets.pool import PoolBounds
@@ -131,15 +133,15 @@ async def open_service(
         await check_vault_key(database, house.vault)
         await enter(Node(database, house.node))
         store = SqlStore(database, house.node)
-        wallets = await enter(open_wallet_house(_wallet_house(house, store), _calls(observer, observe)))
+        wallets, cache_news = await enter(_wallets(house, store, _calls(observer, observe)))
         watch_log = SqlWatchLog(database, house.vault)
         monitor = await enter(monitor_of(house.chain, house.network, wallets, watch_log))
         stock = await enter(_stock(house, database, wallets))
         await enter(RunningClock(store, monitor))
         keyer = await enter(_keyer(house, wallets, KeepOpen.ALWAYS))
         engine = await enter(_engine_watch(house, store, wallets))
-        handlers, desk = _handlers(house, store, wallets, monitor, keyer, database)
-        advance = EscrowAdvance(store, handlers, desk, monitor, observe, lambda: engine.notice)
+        handlers = _handlers(house, store, wallets, monitor, keyer, database)
+        advance = EscrowAdvance(store, *handlers, monitor, observe, lambda: engine.notice, cache_news)
         deliver = await enter(webhook_handler(store, house.vault, house.webhooks, wallets.metrics))
         worker = await enter(_worker(house, database, advance, deliver))
         wallets.metrics.register(WorkCollector(worker))
@@ -187,6 +189,19 @@ def _admission(house: ServiceHouse, engine: EngineWatch, wallets: RunningHouse) 
     admission = Admission(house.admission, lambda: engine.state)
     wallets.metrics.register(EngineCollector(lambda: engine.state, is_draining=admission.is_draining))
     return admission
+
+
+@asynccontextmanager
+async def _wallets(
+    house: ServiceHouse, store: SqlStore, calls: CallObserver
+) -> AsyncIterator[tuple[RunningHouse, CacheNews]]:
+    news = CacheNews()
+
+    def note(remade: RemadeCache) -> None:
+        news.note(remade.escrow, CacheRemade(remade.role, remade.reason))
+
+    async with open_wallet_house(_wallet_house(house, store), calls, note) as wallets:
+        yield wallets, news
 
 
 def _keyer(house: ServiceHouse, wallets: RunningHouse, keep_open: KeepOpen) -> Keyer:

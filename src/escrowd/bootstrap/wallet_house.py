@@ -12,7 +12,8 @@ from typing_extensions import override
 from escrowd.monero.daemon import MoneroDaemon, daemon_client
 from escrowd.monero.transport import CallObserver, CallRecord, Connections, Endpoint
 from escrowd.wallets.adopt import Adopted, adopt
-from escrowd.wallets.metrics import RpcMetrics, SessionCollector
+from escrowd.wallets.caches import RemadeCache
+from escrowd.wallets.metrics import CacheMetrics, RpcMetrics, SessionCollector
 from escrowd.wallets.opening import SessionOpener
 from escrowd.wallets.pool import PoolBounds, WalletPool
 from escrowd.wallets.process import Surroundings, WalletProgram
@@ -68,8 +69,14 @@ class DaemonTip(TipSource):
 
 
 @asynccontextmanager
-async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = None) -> AsyncIterator[RunningHouse]:
+async def open_wallet_house(
+    house: WalletHouse,
+    observer: CallObserver | None = None,
+    on_cache_remade: Callable[[RemadeCache], None] | None = None,
+) -> AsyncIterator[RunningHouse]:
     """Start the pool, adopt what an earlier run left, and open the session manager over it.
+
+    ``on_cache_remade`` gets each cache of a wallet that did not open and was made anew.
 
     Raises:
         AlreadyInUse: another service runs in this directory.
@@ -92,7 +99,8 @@ async def open_wallet_house(house: WalletHouse, observer: CallObserver | None = 
             )
             adopted = await adopt(pool, house.records)
             async with pool:
-                opener = SessionOpener(pool, house.records, house.vault)
+                noted = _both(CacheMetrics(metrics).count, on_cache_remade)
+                opener = SessionOpener(pool, house.records, house.vault, on_cache_remade=noted)
                 async with WalletSessionManager(opener, DaemonTip(daemon), house.sessions) as manager:
                     manager.adopt(adopted.sessions)
                     metrics.register(SessionCollector(manager.get_stats, pool.stats))
@@ -114,3 +122,14 @@ def _all(observers: Sequence[Callable[[CallRecord], None]]) -> CallObserver:
             each(record)
 
     return observe
+
+
+def _both(
+    first: Callable[[RemadeCache], None], second: Callable[[RemadeCache], None] | None
+) -> Callable[[RemadeCache], None]:
+    def note(remade: RemadeCache) -> None:
+        first(remade)
+        if second is not None:
+            second(remade)
+
+    return note

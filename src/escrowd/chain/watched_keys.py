@@ -20,10 +20,14 @@ class WrongViewKey(EscrowdError):
 
 @dataclass(frozen=True, slots=True)
 class Lookahead:
-    """For which subaddresses of a watched address the scanner looks besides. What goes beyond, only a wallet finds."""
+    """For which subaddresses of a watched address the scanner looks besides. What goes beyond, only a wallet finds.
+
+    Not wider than the table of the escrow's wallets (``LOOKAHEAD`` in :mod:`escrowd.wallets.making`): money that the
+    scanner finds and no wallet sees could not be paid out.
+    """
 
     accounts: int = 2
-    indices: int = 5
+    indices: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 A time-out of a method that only reads means that it may be asked again. A time-out of a method that changes state
 means that nobody knows; so the two are told apart here, in one table, and nowhere else.
 
-The times are many times what was measured on a busy machine of two cores: a time-out ends a wallet process, and is
-meant for a process that hangs, not for one that is slow.
+The times are ten times and more what was measured on a busy machine of two cores: a time-out ends a wallet process,
+and is meant for a process that hangs, not for one that is slow. Where a caller says how much there is to do, the time
+follows from that, so that a process that hangs at a small piece of work is not waited for as for a large one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -22,10 +23,32 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """How much a call has to do: the inputs of a transaction, and the blocks that the wallet has not read."""
+
+    inputs: int = 0
+    blocks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds that a call may take at most: at the least, and for each piece of its work."""
+
+    base: float
+    per_input: float = 0.0
+    per_block: float = 0.0
+
+    def timeout(self, work: Work) -> float:
+        """Return the seconds for this much work."""
+        return min(MAX_TIMEOUT, self.base + self.per_input * work.inputs + self.per_block * work.blocks)
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """One RPC method.
 
-    ``timeout`` is in seconds, from the moment the call is sent. ``path`` is ``/json_rpc`` for JSON-RPC methods; the
+    ``timeout`` is in seconds, from the moment the call is sent, where the caller does not say how much there is to do;
+    where it does, ``cost`` has the seconds (see :meth:`doing`). ``path`` is ``/json_rpc`` for JSON-RPC methods; the
     older methods of the daemon each have a path of their own. ``refused_as`` is the meaning of the code -1
     ("unknown error") in a refusal of this method.
     """
@@ -35,6 +58,13 @@ class Method:
     timeout: float
     path: str = "/json_rpc"
     refused_as: type[Refused] = Refused
+    cost: Cost | None = None
+
+    def doing(self, work: Work | None) -> "Method":
+        """Return this method with the time for so much work; ``None``: as it is."""
+        if work is None or self.cost is None:
+            return self
+        return replace(self, timeout=self.cost.timeout(work))
 
     @property
     def changes_state(self) -> bool:
@@ -43,6 +73,11 @@ class Method:
 
 
 READS, CHANGES = Effect.READS, Effect.CHANGES
+
+#: Seconds after which no call is waited for, however much there is to do.
+MAX_TIMEOUT: Final = 2 * 60 * 60.0
+#: Seconds for one block: an estimate, ten times what a wallet takes for a block of mainnet from a daemon at hand.
+_PER_BLOCK: Final = 0.06
 
 #: Methods of monero-wallet-rpc.
 WALLET_METHODS: Final = {
@@ -53,6 +88,7 @@ WALLET_METHODS: Final = {
         Method("auto_refresh", CHANGES, 10),
         Method("create_wallet", CHANGES, 120, refused_as=WalletNotOpened),
         Method("restore_deterministic_wallet", CHANGES, 120, refused_as=WalletNotOpened),
+        Method("set_subaddress_lookahead", CHANGES, 60),
         Method("open_wallet", CHANGES, 120, refused_as=WalletNotOpened),
         Method("close_wallet", CHANGES, 60, refused_as=WalletNotSaved),
         Method("store", CHANGES, 60, refused_as=WalletNotSaved),
@@ -61,8 +97,8 @@ WALLET_METHODS: Final = {
         Method("set_attribute", CHANGES, 10),
         Method("get_attribute", READS, 10),
         # what it holds
-        Method("refresh", CHANGES, 600),
-        Method("rescan_spent", CHANGES, 600),
+        Method("refresh", CHANGES, 600, cost=Cost(15, per_block=_PER_BLOCK)),
+        Method("rescan_spent", CHANGES, 600, cost=Cost(15, per_input=0.1)),
         Method("get_height", READS, 10),
         Method("get_address", READS, 10),
         Method("get_address_index", READS, 10),
@@ -79,14 +115,21 @@ WALLET_METHODS: Final = {
         Method("prepare_multisig", CHANGES, 30, refused_as=MultisigRefused),
         Method("make_multisig", CHANGES, 60, refused_as=MultisigRefused),
         Method("exchange_multisig_keys", CHANGES, 60, refused_as=MultisigRefused),
-        Method("export_multisig_info", CHANGES, 60, refused_as=MultisigRefused),
-        Method("import_multisig_info", CHANGES, 300, refused_as=MultisigRefused),
-        Method("sign_multisig", CHANGES, 300),
+        Method("export_multisig_info", CHANGES, 60, refused_as=MultisigRefused, cost=Cost(15, per_input=0.3)),
+        # An import takes the wallet back to the oldest output that it speaks of, and reads the blocks from there again.
+        Method(
+            "import_multisig_info",
+            CHANGES,
+            300,
+            refused_as=MultisigRefused,
+            cost=Cost(15, per_input=0.1, per_block=_PER_BLOCK),
+        ),
+        Method("sign_multisig", CHANGES, 300, cost=Cost(15, per_input=0.2)),
         Method("submit_multisig", CHANGES, 120),
         # money out, and proofs of it
-        Method("describe_transfer", READS, 120),
-        Method("transfer", CHANGES, 300, refused_as=TransferRefused),
-        Method("sweep_all", CHANGES, 600, refused_as=TransferRefused),
+        Method("describe_transfer", READS, 120, cost=Cost(15, per_input=0.2)),
+        Method("transfer", CHANGES, 300, refused_as=TransferRefused, cost=Cost(15, per_input=0.7)),
+        Method("sweep_all", CHANGES, 600, refused_as=TransferRefused, cost=Cost(15, per_input=0.7)),
         Method("get_tx_key", READS, 10),
         Method("check_tx_key", READS, 60),
         Method("get_tx_proof", READS, 60),

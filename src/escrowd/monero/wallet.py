@@ -5,17 +5,14 @@ Above all, **no call of the signing path saves the wallet** (``store`` does). Pa
 transaction sets are :class:`~escrowd.domain.secret.Secret` on the way in and on the way out.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from escrowd.domain.secret import Secret
-from escrowd.monero.errors import WALLET_REFUSALS, BadArgument
-from escrowd.monero.methods import WALLET_METHODS
+from escrowd.monero.errors import WALLET_REFUSALS
 from escrowd.monero.results_signing import (
     BuiltTransaction,
     BuiltTransactions,
-    CheckedPayment,
-    CheckedProof,
     DescribedTransaction,
     DescribedTransfer,
     ExportedMultisig,
@@ -26,8 +23,6 @@ from escrowd.monero.results_signing import (
     Priority,
     SignedMultisig,
     TransactionIds,
-    TransactionKey,
-    TransactionProof,
 )
 from escrowd.monero.results_wallet import (
     Addresses,
@@ -48,9 +43,9 @@ from escrowd.monero.results_wallet import (
     Transfers,
     WalletRpcVersion,
 )
-from escrowd.monero.scalars import are_scalars
-from escrowd.monero.transport import Connections, Endpoint, HttpTransport, Transport
+from escrowd.monero.transport import Connections, Endpoint, HttpTransport
 from escrowd.monero.versions import Capability, capabilities, oldest_release_of
+from escrowd.monero.wallet_proofs import ProofCalls
 
 ResultT = TypeVar("ResultT")
 
@@ -60,15 +55,12 @@ def wallet_client(connections: Connections, endpoint: Endpoint) -> "MoneroClient
     return MoneroClient(HttpTransport(connections, endpoint, WALLET_REFUSALS, one_at_a_time=True))
 
 
-class MoneroClient:
+class MoneroClient(ProofCalls):
     """One monero-wallet-rpc, which holds at most one open wallet.
 
     Every method raises what :meth:`escrowd.monero.transport.HttpTransport.call` raises, and ``NoWalletOpen`` where it
     needs a wallet and none is open.
     """
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     # --- the process and its wallet -----------------------------------------------------------------------------------
 
@@ -129,6 +121,14 @@ class MoneroClient:
             "restore_height": restore_height,
         }
         return (await self._call("restore_deterministic_wallet", params, RestoredWallet)).address
+
+    async def set_subaddress_lookahead(self, accounts: int, indices: int, password: Secret) -> None:
+        """Look for payments to so many accounts and subaddresses beyond the used ones. Stored in the key file.
+
+        It needs ``Capability.SUBADDRESS_LOOKAHEAD``, and comes before ``make_multisig``, which makes the table anew.
+        """
+        params = {"major_idx": accounts, "minor_idx": indices, "password": password}
+        await self._call("set_subaddress_lookahead", params, Nothing)
 
     async def open_wallet(self, filename: str, password: Secret) -> None:
         """Open a wallet file of the wallet directory, in place of one that is open, which is stored.
@@ -303,7 +303,7 @@ class MoneroClient:
         """
         return (await self._call("submit_multisig", {"tx_data_hex": txset}, TransactionIds)).tx_hash_list
 
-    # --- money out, and proofs of it ----------------------------------------------------------------------------------
+    # --- money out ----------------------------------------------------------------------------------------------------
 
     async def describe_transfer(self, *, multisig_txset: Secret) -> tuple[DescribedTransaction, ...]:
         """Say what each transaction of the set would do. Whose the inputs are is not checked."""
@@ -370,45 +370,3 @@ class MoneroClient:
             "do_not_relay": do_not_relay,
         }
         return await self._call("sweep_all", params, BuiltTransactions)
-
-    async def get_tx_key(self, txid: str) -> Secret:
-        """Return the secret key of a transaction that this wallet sent.
-
-        Raises:
-            BadArgument: the wallet has none. Of a multisig payout only the wallet that signed last has it.
-
-        """
-        return (await self._call("get_tx_key", {"txid": txid}, TransactionKey)).tx_key
-
-    async def check_tx_key(self, txid: str, tx_key: Secret, address: str) -> CheckedPayment:
-        """Say what the transaction paid to the address, as its secret key proves. A wrong key proves a payment of 0.
-
-        Raises:
-            BadArgument: the key is none.
-
-        """
-        # monero-wallet-rpc ends with a failed assertion on a number that is no scalar (``generate_key_derivation`` in
-        # ``crypto.cpp``), so that whoever is asked for a key could end the process with one.
-        if not are_scalars(tx_key):
-            raise BadArgument("check_tx_key", _WRONG_KEY, "the transaction key is none")
-        params = {"txid": txid, "tx_key": tx_key, "address": address}
-        return await self._call("check_tx_key", params, CheckedPayment)
-
-    async def get_tx_proof(self, txid: str, address: str, message: str = "") -> str:
-        """Prove that the transaction paid to the address, as its sender or as the holder of the address."""
-        params = {"txid": txid, "address": address, "message": message}
-        return (await self._call("get_tx_proof", params, TransactionProof)).signature
-
-    async def check_tx_proof(self, txid: str, address: str, signature: str, message: str = "") -> CheckedProof:
-        """Check such a proof, made for this message. It is evidence of a payment and never a deposit."""
-        params = {"txid": txid, "address": address, "message": message, "signature": signature}
-        return await self._call("check_tx_proof", params, CheckedProof)
-
-    async def _call(self, name: str, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
-        return await self._transport.call(WALLET_METHODS[name], params, result)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-#: ``WALLET_RPC_ERROR_CODE_WRONG_KEY``.
-_WRONG_KEY: Final = -25

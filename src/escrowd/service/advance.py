@@ -21,6 +21,7 @@ from escrowd.domain.escrow.machine import due_event, is_allowed, step
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.payouts.records import Payout, PayoutStatus
+from escrowd.service.cache_news import CacheNews
 from escrowd.service.chain_gate import CLOSED_LOOK, GATED, ChainSight
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.observing import Done, Observer, nobody_wants_to_know
@@ -68,6 +69,7 @@ class EscrowAdvance:
         chain: ChainSight,
         observe: Observer = nobody_wants_to_know,
         fork_notice: Callable[[], ForkApproaching | None] = lambda: None,
+        cache_news: CacheNews | None = None,
     ) -> None:
         missing = set(Effect) - set(handlers)
         if missing:
@@ -78,6 +80,7 @@ class EscrowAdvance:
         self._chain = chain
         self._observe = observe
         self._fork_notice = fork_notice
+        self._cache_news = cache_news or CacheNews()
 
     async def advance(self, escrow: EscrowId, claim: Claim) -> float | None:
         """Do all that is due for an escrow, and return in how many seconds to look again (``None``: when woken).
@@ -110,9 +113,11 @@ class EscrowAdvance:
         return await self._seconds_to_next_look(escrow)
 
     async def _look_at_chain_and_clock(self, escrow: EscrowId, claim: Claim) -> None:
+        news = self._cache_news.of(escrow)
         async with self._fenced(claim) as tx:
             before = await tx.escrows.load(escrow, for_update=True)
             moment = await tx.clock.now()
+            before = await apply(tx, before, news, Who.SERVICE, moment)
             seen = assess(before, await tx.ledgers.ledger(escrow))
             after = await apply(tx, before, seen, Who.CHAIN, moment)
             if seen:
@@ -124,6 +129,7 @@ class EscrowAdvance:
             notice = self._fork_notice()
             if notice is not None and is_allowed(after, notice, Who.CHAIN):
                 await apply(tx, after, (notice,), Who.CHAIN, moment)
+        self._cache_news.stored(escrow, news)
         if seen:
             crash_point(CrashPoint.F2_CREDITED)
 
@@ -136,13 +142,15 @@ class EscrowAdvance:
         effect, begun = task.effect, time.monotonic()
         log.info("effect.begins", escrow=task.escrow.id, effect=effect.effect, version=effect.version)
         events = await self._handlers[effect.effect](task)
+        news = self._cache_news.of(task.escrow.id)
         async with self._fenced(task.claim) as tx:
             now = await tx.escrows.load(task.escrow.id, for_update=True)
             moment = await tx.clock.now()
             # The chain may have changed while a wallet was asked: what it said counts only for what is there now.
             now = await apply(tx, now, assess(now, await tx.ledgers.ledger(now.id)), Who.CHAIN, moment)
-            await apply(tx, now, events, Who.SERVICE, moment)
+            await apply(tx, now, (*news, *events), Who.SERVICE, moment)
             await tx.escrows.effect_done(task.escrow.id, effect)
+        self._cache_news.stored(task.escrow.id, news)
         if effect.effect is Effect.VERIFY_FUNDING:
             crash_point(CrashPoint.F3_NOTIFIED)
         seconds = time.monotonic() - begun

@@ -25,7 +25,7 @@ from escrowd.service.advance import Task
 from escrowd.service.errors import NotInSync
 from escrowd.service.leasing import lease_first
 from escrowd.service.ports import Lease, Sessions, Store
-from escrowd.service.reading import Reading, as_received, is_primary, is_stuck, known_to, read
+from escrowd.service.reading import Reading, as_received, is_primary, is_stuck, known_to, read, refresh_up_to
 
 #: Which two wallets are asked, the best first: the second one reads, with the help of the first.
 PAIRS: Final = (
@@ -86,13 +86,13 @@ class FundingCheck:
         return difference
 
     async def _difference_with_two_wallets(self, task: Task, lease: Lease, roles: "_Roles") -> str:
-        reading = await _read_and_exchange(lease, roles)
+        reading = await _read_and_exchange(lease, roles, (await self._daemon.get_info()).height)
         difference = await self._difference(task, lease.wallet(roles[-1]), reading)
         return difference or await self._spent_already(reading.found)
 
     async def _difference_with_one_wallet(self, task: Task, lease: Lease, roles: "_Roles") -> str:
         reader = lease.wallet(roles[-1])
-        return await self._difference(task, reader, await read(reader))
+        return await self._difference(task, reader, await read(reader, (await self._daemon.get_info()).height))
 
     async def _difference(self, task: Task, reader: MoneroClient, reading: Reading) -> str:
         ledger = await self._noted(task, reader, reading)
@@ -192,14 +192,14 @@ _Roles = tuple[WalletRole, ...]
 _Look = Callable[[Task, Lease, _Roles], Awaitable[str]]
 
 
-async def _read_and_exchange(lease: Lease, roles: _Roles) -> Reading:
+async def _read_and_exchange(lease: Lease, roles: _Roles, height: int) -> Reading:
     """Let the second wallet learn key images from the first, and return what it knows then.
 
     Of the three key shares each wallet holds two, so any two know every key image together.
     """
     helper, reader = (lease.wallet(role) for role in roles)
     # The reader has to know the outputs before the import, which passes over those that it does not know.
-    await asyncio.gather(helper.refresh(), reader.refresh())
+    await asyncio.gather(refresh_up_to(helper, height), refresh_up_to(reader, height))
     exported = await helper.export_multisig_info()
     # An export makes new nonces. A wallet that forgets them in a crash would offer the old ones again.
     await lease.store()

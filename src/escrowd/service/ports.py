@@ -236,6 +236,11 @@ class Lease(Protocol):
         """Return the client of a role's wallet."""
         ...
 
+    @property
+    def lost(self) -> frozenset[WalletRole]:
+        """Whose wallets cannot be used any more, because their processes hung, ended, or gave no answer."""
+        ...
+
     async def submitted(self, role: WalletRole, signed: Secret) -> tuple[str, ...]:
         """Return the transactions, hex, that a role's wallet would send for a signed set. Nothing is sent."""
         ...

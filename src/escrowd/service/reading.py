@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from escrowd.domain.outputs import ReceivedOutput
+from escrowd.monero.methods import Work
 from escrowd.monero.results_wallet import IncomingTransfer
 from escrowd.monero.wallet import MoneroClient
 
@@ -16,9 +17,28 @@ class Reading:
     found: tuple[IncomingTransfer, ...]
 
 
-async def read(wallet: MoneroClient) -> Reading:
-    """Let a wallet read the chain, and return what it found. Raises MoneroError."""
-    await wallet.refresh()
+async def refresh_up_to(wallet: MoneroClient, height: int) -> None:
+    """Let a wallet read a chain of ``height`` blocks, with the time that those take which it has not read.
+
+    Raises:
+        MoneroError: it did not answer in that time.
+
+    """
+    unread = max(0, height - await wallet.get_height())
+    await wallet.doing(Work(blocks=unread)).refresh()
+
+
+async def read(wallet: MoneroClient, height: int | None = None) -> Reading:
+    """Let a wallet read the chain, of ``height`` blocks where that is known, and return what it found.
+
+    Raises:
+        MoneroError: it did not answer.
+
+    """
+    if height is None:
+        await wallet.refresh()
+    else:
+        await refresh_up_to(wallet, height)
     return await known_to(wallet)
 
 

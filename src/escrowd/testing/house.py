@@ -79,6 +79,11 @@ class LabHouse:
         )
         return cls(file, {each.escrow: each for each in sets}, key, directory)
 
+    def with_program(self, wallet_rpc: Path) -> Self:
+        """Return the same house with another monero-wallet-rpc, as after an exchange of the programs."""
+        file = msgspec.structs.replace(self.file, wallet_rpc=str(wallet_rpc))
+        return type(self)(file, self.sets, self._key, self.directory)
+
     @property
     def escrows(self) -> tuple[EscrowId, ...]:
         """The escrows whose wallets are here."""

@@ -26,7 +26,9 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import HostedKey, keys_purpose
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
+from escrowd.monero.versions import Capability
 from escrowd.monero.wallet import MoneroClient
+from escrowd.wallets.caches import ASIDE, force_names
 from escrowd.wallets.errors import KeysNotSaved
 from escrowd.wallets.opening import SessionOpener
 from escrowd.wallets.records import WalletRecord, password_purpose
@@ -38,8 +40,10 @@ from escrowd.wallets.vault import random_password
 
 log = structlog.get_logger()
 
-#: Directory, inside the one of the wallets, with the key files of attempts that failed.
-ASIDE: Final = "aside"
+#: How many accounts, and subaddresses of each, a new wallet looks for, where the engine lets us choose. The table of
+#: 50 x 200 that a wallet has otherwise takes 400 kB of its cache, and is written at each signature. Only the primary
+#: address is ever given out; the watcher's table (:class:`escrowd.chain.watched_keys.Lookahead`) must not be wider.
+LOOKAHEAD: Final = 2
 #: Ending of the file with the sealed password of a wallet.
 PASSWORD_SUFFIX: Final = ".password"  # noqa: S105 - an ending, no password
 
@@ -183,6 +187,8 @@ class FreshSet:
             await asyncio.to_thread(_write_lasting, path, sealed)
         client = MoneroClient(FencedTransport(server, server.raise_fence()))
         await client.create_wallet(filename, password)
+        if Capability.SUBADDRESS_LOOKAHEAD in await client.capabilities():
+            await client.set_subaddress_lookahead(LOOKAHEAD, LOOKAHEAD, password)
         self._wallets[role] = FreshWallet(role, filename, password, sealed, server, client)
 
     async def keep(self, address: str) -> tuple[HostedKey, ...]:
@@ -223,7 +229,7 @@ class FreshSet:
         """Force the key files to the medium, which wallet2 never does, and return them sealed."""
         directory = self._maker.directory
         contents = {role: _read_forced(directory / f"{each.filename}.keys") for role, each in self._wallets.items()}
-        _force(directory)
+        force_names(directory)
         vault = self._opener.vault
         return tuple(
             HostedKey(
@@ -247,7 +253,7 @@ def restore_keys(directory: Path, key: HostedKey, data: bytes) -> None:
     path.touch(mode=0o600, exist_ok=False)
     path.write_bytes(data)
     _read_forced(path)
-    _force(directory)
+    force_names(directory)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -289,15 +295,6 @@ def _read_forced(path: Path) -> bytes:
         return file.read()
 
 
-def _force(directory: Path) -> None:
-    """Force the names in a directory to the medium."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _put_aside(directory: Path, escrow: EscrowId) -> int:
     """Move keys and passwords of an escrow's wallets aside, remove the rest, and return how many wallets these were."""
     aside = directory / ASIDE
@@ -309,6 +306,6 @@ def _put_aside(directory: Path, escrow: EscrowId) -> int:
             path.replace(aside / path.name)
         else:
             path.unlink()  # the cache, which the keys bring back
-    _force(aside)
-    _force(directory)
+    force_names(aside)
+    force_names(directory)
     return len(wallets)

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from escrowd.monero.transport import CallRecord
+from escrowd.wallets.caches import RemadeCache
 from escrowd.wallets.pool import PoolStats
 from escrowd.wallets.stats import SessionStats
 from escrowd.wallets.stock import StockStats
@@ -32,6 +33,19 @@ class RpcMetrics:
         """Take note of one finished call."""
         self._seconds.labels(record.method).observe(record.seconds)
         self._calls.labels(record.method, record.outcome).inc()
+
+
+class CacheMetrics:
+    """Counts the caches of wallets that did not open and were made anew."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._remade = Counter(
+            "escrowd_wallet_caches_remade", "Caches of wallets that did not open and were made anew", registry=registry
+        )
+
+    def count(self, _remade: RemadeCache) -> None:
+        """Count one of them."""
+        self._remade.inc()
 
 
 class SessionCollector(Collector):

@@ -1,5 +1,7 @@
 """Opens, repairs and closes the wallets of a session.
 
+A wallet whose cache does not open gets a new one, once for each opening.
+
 Opening a wallet costs seconds of one core, whatever the disk does (Monero makes an RSA key for each wallet object). So
 no more wallets are opened at a time than there are cores: more would only make all of them slower.
 """
@@ -7,6 +9,7 @@ no more wallets are opened at a time than there are cores: more would only make 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import structlog
 
@@ -14,7 +17,8 @@ from escrowd.domain.errors import EscrowdError, Fault
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
-from escrowd.monero.errors import WalletNotSaved
+from escrowd.monero.errors import WalletNotOpened, WalletNotSaved
+from escrowd.wallets.caches import RemadeCache, may_be_the_cache, move_cache_aside
 from escrowd.wallets.cores import Cores
 from escrowd.wallets.errors import WalletFileMissing, WrongWallet
 from escrowd.wallets.pool import WalletPool
@@ -37,6 +41,7 @@ class SessionOpener:
         vault: Vault,
         cores: Cores | None = None,
         on_opened: Callable[[float], None] | None = None,
+        on_cache_remade: Callable[[RemadeCache], None] | None = None,
     ) -> None:
         self.pool = pool
         self.vault = vault
@@ -46,6 +51,7 @@ class SessionOpener:
         # A process is started while the one before it opens its wallet, and no earlier: starting takes a second, too.
         self._ahead = asyncio.Semaphore(2 * self.cores.count)
         self._on_opened = on_opened
+        self._on_cache_remade = on_cache_remade
 
     async def open(self, escrow: EscrowId) -> WalletSession:
         """Open the hosted wallets of an escrow, each in a process of its own.
@@ -144,20 +150,66 @@ class SessionOpener:
         try:
             async with self.cores.one():
                 started = time.monotonic()
-                await server.client.open_wallet(record.filename, password)
+                await self._open_file(server, record, password)
                 seconds = time.monotonic() - started
             address = await server.client.get_address()
             if address != record.address:
                 raise WrongWallet(f"the file {record.filename} holds the wallet of another address than recorded")
             await server.client.set_attribute(WALLET_ATTRIBUTE, record.filename)
             server.hold(Holding(record.escrow, record.role, record.filename, record.address))
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, EscrowdError):
+                server.condemn(str(error))  # so that its log is kept
             await asyncio.shield(self.pool.discard(server))
             raise
         if self._on_opened is not None:
             self._on_opened(seconds)
         log.info("wallet.opened", escrow=record.escrow, role=record.role, process=server.name, seconds=seconds)
         return OpenWallet(record, server)
+
+    async def _open_file(self, server: WalletServer, record: WalletRecord, password: Secret) -> None:
+        """Open a wallet file; where its cache may keep it from opening, try once more with a new cache.
+
+        Raises:
+            WalletNotOpened: it does not open; the error names the kept log of the process.
+
+        """
+        try:
+            await self._open_or_remake(server, record, password)
+        except WalletNotOpened as error:
+            kept = f"; the log of its process is kept as {server.kept_log}" if server.kept_log else ""
+            raise WalletNotOpened(error.method, error.code, f"{error.reason}{kept}") from error
+
+    async def _open_or_remake(self, server: WalletServer, record: WalletRecord, password: Secret) -> None:
+        try:
+            await server.client.open_wallet(record.filename, password)
+        except WalletNotOpened as error:
+            moved_to = await asyncio.to_thread(self._move_cache_aside, record, error)
+            if moved_to is None:
+                raise
+            remade = RemadeCache(record.escrow, record.role, error.reason, moved_to)
+        else:
+            return
+        log.error(
+            "wallet.cache_moved_aside",
+            escrow=record.escrow,
+            role=record.role,
+            reason=remade.reason,
+            moved_to=str(remade.moved_to),
+        )
+        await server.client.open_wallet(record.filename, password)
+        if self._on_cache_remade is not None:
+            self._on_cache_remade(remade)
+
+    def _move_cache_aside(self, record: WalletRecord, error: WalletNotOpened) -> Path | None:
+        directory = self.pool.program.wallet_directory
+        try:
+            if not may_be_the_cache(error, directory, record.filename):
+                return None
+            return move_cache_aside(directory, record.filename)
+        except OSError as failure:
+            log.error("wallet.cache_not_moved", escrow=record.escrow, role=record.role, error=str(failure))
+            return None
 
     async def _close_wallet(self, session: WalletSession, role: WalletRole) -> None:
         server = session.wallets[role].server

@@ -166,6 +166,11 @@ class WalletProcess(WalletServer):
     def is_alive(self) -> bool:
         return self.running.is_alive
 
+    @property
+    @override
+    def kept_log(self) -> Path | None:
+        return self._around.registry.kept_log(self.name)
+
     async def become_ready(self) -> None:
         """Wait for the first answer, and turn off the refresh that the process would do every 20 seconds.
 
@@ -212,6 +217,8 @@ class WalletProcess(WalletServer):
             await self.running.kill()
         self.running.close()
         await self._http.close()
+        if self.fault is not None:
+            self._around.registry.keep_log(self.name)
         self._around.registry.forget(self.name)
 
     def leave(self) -> None:

@@ -25,6 +25,10 @@ log = structlog.get_logger()
 
 _SUFFIX: Final = ".process.json"
 
+#: How many logs of processes that had to be ended are kept, and how many bytes of the end of each file.
+MAX_KEPT_LOGS: Final = 20
+MAX_KEPT_BYTES: Final = 512 * 1024
+
 #: Seconds that the lock of a dead owner may last. A child that it was just starting holds the lock, too, between its
 #: fork and its exec; once the lock is free, that child can be recognised by its command line.
 _DEAD_OWNERS_CHILD: Final = 5.0
@@ -88,6 +92,22 @@ class Registry:
         draft.replace(path)
         self._ports[record.name] = record.port
 
+    def keep_log(self, name: str) -> None:
+        """Keep the end of the log of a process, for the operator to read; only the newest logs are kept."""
+        kept = self.kept_log(name)
+        kept.parent.mkdir(mode=0o700, exist_ok=True)
+        # What it printed comes first: the reason of a failed start stands there.
+        parts = (_end_of(path) for path in (self.output_file(name), self.log_file(name)))
+        kept.touch(mode=0o600)
+        kept.write_bytes(b"".join(parts))
+        newest_last = sorted(kept.parent.glob("*.log"), key=lambda path: path.stat().st_mtime_ns)
+        for path in newest_last[:-MAX_KEPT_LOGS]:
+            path.unlink(missing_ok=True)
+
+    def kept_log(self, name: str) -> Path:
+        """Return where the log of a process is kept after it had to be ended."""
+        return self.directory / "kept" / f"{name}.log"
+
     def forget(self, name: str) -> None:
         """Remove the record and the logs of a process that has ended."""
         self._ports.pop(name, None)
@@ -131,6 +151,15 @@ class Registry:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _end_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - MAX_KEPT_BYTES))
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _read(path: Path) -> ProcessRecord | None:

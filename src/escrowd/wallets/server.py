@@ -7,6 +7,7 @@ gets a fencing token; a call with an older token is refused here, before it reac
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Self, TypeVar
 
 import structlog
@@ -70,6 +71,11 @@ class WalletServer(ABC):
     def is_trusted(self) -> bool:
         """Whether it may be used: alive, and never seen in a state that we cannot know."""
         return self.fault is None and self.is_alive
+
+    @property
+    def kept_log(self) -> Path | None:
+        """Where the log of the process lies after it was condemned and has ended; ``None`` where it is not ours."""
+        return None
 
     @abstractmethod
     async def end(self, patience: float) -> None:

@@ -150,6 +150,11 @@ class SessionLease:
         """The roles whose wallets this lease is for."""
         return tuple(self._fences)
 
+    @property
+    def lost(self) -> frozenset[WalletRole]:
+        """The roles of this lease whose wallet processes cannot be used any more."""
+        return frozenset(role for role in self._fences if not self._session.wallet(role).server.is_trusted)
+
     def wallet(self, role: WalletRole) -> MoneroClient:
         """Return the client of a role's wallet, good for as long as the lease.
 

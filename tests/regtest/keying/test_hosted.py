@@ -5,16 +5,24 @@ import signal
 import stat
 
 import pytest
+from nacl.bindings import crypto_scalarmult_ed25519_noclamp
 
+from escrowd.chain.curve import public_key
+from escrowd.chain.watched_keys import Lookahead, WatchedKeys
+from escrowd.domain.address import MoneroAddress
 from escrowd.domain.errors import EscrowdError
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import KeySet, keys_purpose, view_key_purpose
+from escrowd.domain.networks import AddressKind, Network
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.watching import WatchedAddress
 from escrowd.monero.results_wallet import KeyKind
+from escrowd.monero.versions import Capability
 from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.testing.keying import KeyingHouse, Workshop, filenames
 from escrowd.testing.lab import RegtestLab
-from escrowd.wallets.making import ASIDE, FreshSet, restore_keys
+from escrowd.wallets.caches import ASIDE
+from escrowd.wallets.making import FreshSet, restore_keys
 from escrowd.wallets.process import WalletProcess
 from tests.regtest.keying.conftest import CLOSING, hosted_keys
 from tests.wallet_fixtures import Calls
@@ -51,6 +59,41 @@ async def test_fresh_wallets_cannot_receive_or_are_opened_again(
     # One call for each wallet and step, and no more: each would be felt in the time of a live set-up.
     assert calls.methods["exchange_multisig_keys"] == 2 * calls.methods["make_multisig"] == 6
     assert house.journal.begun == [(escrow, 1, "")]
+
+
+async def test_wallets_see_all_addresses_that_the_watcher_counts(
+    house: KeyingHouse, escrow: EscrowId, lab: RegtestLab
+) -> None:
+    """New wallets look for a small table of subaddresses where the engine can, also with a new cache."""
+    async with house.open(CLOSING) as workshop:
+        keys = await hosted_keys(house, workshop, escrow)
+        async with workshop.house.manager.lease(escrow) as lease:
+            chooses = Capability.SUBADDRESS_LOOKAHEAD in await lease.wallet(WalletRole.BUYER).capabilities()
+        await workshop.house.manager.close_session(escrow)
+        for each in keys.hosted:
+            cache = house.wallet_directory / each.filename
+            assert (cache.stat().st_size < 10_000) is chooses
+            cache.unlink()
+        view_key = workshop.vault.unseal(keys.sealed_view_key, view_key_purpose(escrow))
+        watched = WatchedKeys.of(WatchedAddress(escrow, keys.address, view_key, 0), Network.REGTEST, Lookahead())
+        await lab.pay_many([(_address(watched, place), XMR) for place in watched.addresses.values()])
+        await lab.mine(1)
+        async with workshop.house.manager.lease(escrow) as lease:
+            for role in WalletRole:
+                await lease.wallet(role).refresh()
+                seen = await lease.wallet(role).get_balance_of_all_accounts()
+                assert {(each.account_index, each.address_index) for each in seen.per_subaddress} == set(
+                    watched.addresses.values()
+                )
+
+
+def _address(watched: WatchedKeys, place: tuple[int, int]) -> str:
+    (spend_key,) = (each for each, there in watched.addresses.items() if there == place)
+    if place == (0, 0):
+        kind, view_key = AddressKind.STANDARD, public_key(watched.view_key)
+    else:
+        kind, view_key = AddressKind.SUBADDRESS, crypto_scalarmult_ed25519_noclamp(watched.view_key, spend_key)
+    return MoneroAddress.of_keys(Network.REGTEST, kind, spend_key, view_key).text
 
 
 async def test_backup_brings_another_wallet_back(house: KeyingHouse, escrow: EscrowId, lab: RegtestLab) -> None:

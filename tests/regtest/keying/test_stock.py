@@ -11,7 +11,8 @@ from escrowd.service.crash_points import CrashPoint
 from escrowd.service.keying.sets import HostedSets
 from escrowd.testing.keying import KeyingHouse, Workshop, filenames, new_escrow_id
 from escrowd.testing.killed_keying import make_keys_until_killed
-from escrowd.wallets.making import ASIDE, KeepOpen
+from escrowd.wallets.caches import ASIDE
+from escrowd.wallets.making import KeepOpen
 from escrowd.wallets.stock import Stock, StockSettings, capacity_of
 from tests.regtest.keying.conftest import CLOSING, hosted_keys
 from tests.wallet_fixtures import Calls

@@ -22,8 +22,9 @@ from escrowd.chain.transaction import parse_transaction
 from escrowd.chain.watched_keys import Lookahead, WatchedKeys
 from escrowd.domain.address import MoneroAddress
 from escrowd.domain.escrow.effects import Effect
-from escrowd.domain.escrow.events import Event, FundingVerified, KeysReady
+from escrowd.domain.escrow.events import CacheRemade, Event, FundingVerified, KeysReady
 from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.history import LogEntry
 from escrowd.domain.escrow.machine import create, step
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.escrow.terms import FeeRule, Terms, checked_terms
@@ -40,6 +41,7 @@ from escrowd.monero.methods import Method
 from escrowd.monero.results_daemon import Transaction
 from escrowd.monero.transport import CallRecord, Transport
 from escrowd.service.advance import EscrowAdvance, Task
+from escrowd.service.cache_news import CacheNews
 from escrowd.service.payouts.desk import PayoutDesk
 from escrowd.service.ports import Lease
 from escrowd.service.worker import WorkClaim
@@ -53,10 +55,12 @@ from escrowd.testing.chain_sight import ScriptedSight
 from escrowd.testing.house import LabHouse
 from escrowd.testing.lab import RegtestLab
 from escrowd.testing.wallet_sets import WalletSet, wallet_sets
+from escrowd.wallets.caches import RemadeCache
 from escrowd.wallets.process import WalletProcess
 from escrowd.wallets.server import WalletServer
 from escrowd.wallets.settings import AtExit, SessionSettings
 from escrowd.wallets.vault import Vault
+from tests.wallet_fixtures import freeze
 
 ResultT = TypeVar("ResultT")
 
@@ -80,8 +84,11 @@ class Crashed(Exception):
 class Office:
     """Real wallets for a number of escrows, and what outsiders see of the chain."""
 
-    def __init__(self, lab: RegtestLab, house: LabHouse, running: RunningHouse, calls: list[CallRecord]) -> None:
+    def __init__(
+        self, lab: RegtestLab, house: LabHouse, running: RunningHouse, calls: list[CallRecord], news: CacheNews
+    ) -> None:
         self.lab = lab
+        self.cache_news = news
         #: All calls so far to wallets and daemon.
         self.calls = calls
         self.running = running
@@ -92,11 +99,22 @@ class Office:
     @asynccontextmanager
     async def open(cls, lab: RegtestLab, directory: Path) -> AsyncIterator["Office"]:
         """Open wallets over the chain of a lab, and keep them open, which is what takes the time."""
-        house = LabHouse.build(lab, directory / "house", len(wallet_sets()))
+        async with cls.over(lab, LabHouse.build(lab, directory / "house", len(wallet_sets()))) as office:
+            yield office
+
+    @classmethod
+    @asynccontextmanager
+    async def over(cls, lab: RegtestLab, house: LabHouse) -> AsyncIterator["Office"]:
+        """Open the wallets of a house, and close them at the end."""
         settings = SessionSettings(max_sessions=SETS, at_exit=AtExit.CLOSE)
         calls: list[CallRecord] = []
-        async with open_wallet_house(house.house(settings), calls.append) as running:
-            yield cls(lab, house, running, calls)
+        news = CacheNews()
+
+        def note(remade: RemadeCache) -> None:
+            news.note(remade.escrow, CacheRemade(remade.role, remade.reason))
+
+        async with open_wallet_house(house.house(settings), calls.append, note) as running:
+            yield cls(lab, house, running, calls, news)
 
     @property
     def daemon(self) -> MoneroDaemon:
@@ -163,6 +181,12 @@ class Office:
         server = self.server(wallets, role)
         server.transport = _Refusing(server.transport, WALLET_REFUSALS[code](method, code, message))
 
+    def freeze_at(self, wallets: WalletSet, role: WalletRole, method: str) -> None:
+        """Stop the process of an open wallet with SIGSTOP at the next call of this method."""
+        server = self.server(wallets, role)
+        assert isinstance(server, WalletProcess)
+        server.transport = _Freezing(server, method)
+
     def lose_reply(self, wallets: WalletSet, role: WalletRole, method: str) -> None:
         """Let the reply to the next call of this method be lost after the wallet has done it."""
         server = self.server(wallets, role)
@@ -195,6 +219,12 @@ class Trade:
             await tx.escrows.add(first)
             await tx.escrows.save(step(first.after, KeysReady(self.wallets.address, 1), Who.SERVICE, moment))
         await self._log.keep(WatchedAddress(self.id, self.wallets.address, Secret(self.wallets.secret_view_key), 0))
+
+    def at(self, office: Office) -> "Trade":
+        """Return this trade as it goes on in another run of the service."""
+        moved = Trade(office, self.wallets, self._database)
+        moved.txids = list(self.txids)
+        return moved
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -229,7 +259,8 @@ class Trade:
         rows = await self._queue.claim(frozenset(), 100, _LEASE)
         (row,) = (each for each in rows if each.key == escrow_key(self.id))
         try:
-            advance = EscrowAdvance(self.store, handlers, self.desk, self.sight)
+            news = self.office.cache_news
+            advance = EscrowAdvance(self.store, handlers, self.desk, self.sight, cache_news=news)
             await advance.advance(self.id, WorkClaim(row, float("inf")))
         finally:
             await self._queue.settle(row, 0)
@@ -253,6 +284,11 @@ class Trade:
         """Return the escrow as it is stored."""
         async with self.store.transaction() as tx:
             return await tx.escrows.load(self.id)
+
+    async def log(self) -> list[LogEntry]:
+        """Return the log of the escrow."""
+        async with self.store.transaction() as tx:
+            return list(await tx.escrows.log(self.id))
 
     async def payouts(self) -> tuple[Payout, ...]:
         """Return the payouts as they are stored."""
@@ -352,6 +388,20 @@ class _Losing:
         if method.name == self._method:
             raise OutcomeUnknown(f"the reply to {method.name} was lost")
         return reply
+
+
+class _Freezing:
+    """Hands calls on, to a process that is stopped at the first one of a method."""
+
+    def __init__(self, server: WalletProcess, method: str) -> None:
+        self._transport = server.transport
+        self._server = server
+        self._method = method
+
+    async def call(self, method: Method, params: Mapping[str, object], result: type[ResultT]) -> ResultT:
+        if method.name == self._method:
+            await freeze(self._server.running)
+        return await self._transport.call(method, params, result)
 
 
 class _Refusing:

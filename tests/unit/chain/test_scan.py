@@ -129,7 +129,7 @@ def test_subaddress_is_not_found() -> None:
         )
         places = [(each.account, each.address_index) for each in received(prepared(mixed), KEYS)]
         assert places == [(0, 0), place]
-    assert len(KEYS.addresses) == 10
+    assert len(KEYS.addresses) == 4
 
 
 def shared_of_subaddress(spend_key: bytes, view_key: bytes) -> bytes:

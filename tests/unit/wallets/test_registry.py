@@ -9,7 +9,7 @@ import pytest
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 from escrowd.wallets.errors import AlreadyInUse
-from escrowd.wallets.registry import Holding, ProcessRecord, Registry
+from escrowd.wallets.registry import MAX_KEPT_BYTES, MAX_KEPT_LOGS, Holding, ProcessRecord, Registry
 from escrowd.wallets.running import ProcessIdentity, RunningProcess
 
 HOLDING = Holding(EscrowId("esc_a"), WalletRole.BUYER, "esc_a-buyer", "4address")
@@ -89,3 +89,28 @@ async def test_only_processes_of_this_directory_are_unknown_to_it(registry: Regi
         for running in (ours, known, strange):
             await running.kill()
             running.close()
+
+
+def test_log_is_kept_within_bounds_until_it_was_read(registry: Registry) -> None:
+    """The end of what a process printed and logged outlives it; old logs make room for new ones."""
+    for number in range(MAX_KEPT_LOGS + 2):
+        name = f"wallet-{number}"
+        registry.output_file(name).write_text("it printed this\n")
+        registry.log_file(name).write_bytes(b"x" * MAX_KEPT_BYTES + b"it failed\n")
+        registry.keep_log(name)
+        registry.forget(name)
+        os.utime(registry.kept_log(name), (number, number))
+        assert not registry.log_file(name).exists()
+    kept = sorted(registry.kept_log("wallet-0").parent.iterdir())
+    assert kept == sorted(registry.kept_log(f"wallet-{number}") for number in range(2, MAX_KEPT_LOGS + 2))
+    content = kept[0].read_bytes()
+    assert content.startswith(b"it printed this\n")
+    assert content.endswith(b"it failed\n")
+    assert len(content) <= 2 * MAX_KEPT_BYTES
+    assert kept[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_log_of_a_process_without_one_is_kept_as_empty(registry: Registry) -> None:
+    """A process that wrote nothing leaves an empty log, and no error."""
+    registry.keep_log("wallet-1")
+    assert registry.kept_log("wallet-1").read_bytes() == b""

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from escrowd.domain.escrow.facts import DepositFacts, HoldReason
 from escrowd.domain.escrow.status import DeadlineName
 from escrowd.domain.escrow.terms import Terms
+from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import PayoutKind
 
 # --- the keys --------------------------------------------------------------------------------------------------------
@@ -149,6 +150,17 @@ class ForkApproaching:
     blocks_left: int
 
 
+# --- the wallets -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRemade:
+    """The cache of a wallet did not open. It was moved aside and is made anew from its keys and the chain."""
+
+    role: WalletRole
+    details: str
+
+
 # --- time and payouts ------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +226,7 @@ Event: TypeAlias = (
     | Ruled
     | Resumed
     | ForkApproaching
+    | CacheRemade
     | DeadlineReached
     | PayoutBroadcast
     | PayoutConfirmed

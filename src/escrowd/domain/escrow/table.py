@@ -14,6 +14,7 @@ from typing import Final
 from escrowd.domain.escrow import guards
 from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.escrow.events import (
+    CacheRemade,
     Cancelled,
     DeadlineReached,
     Delivered,
@@ -176,6 +177,8 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(_HELD,       _OPERATOR, Resumed,          _g.held_before_paying_without_money, _AWAITING),
     *_row(_HELD,       _OPERATOR, Released,         _g.a_deposit_is_there,              _PAYING,           _e.PAY),
     *_row(_HELD,       _OPERATOR, Refunded,         _g.a_deposit_is_there,              _PAYING,           _e.PAY),
+
+    *_row(Status,      _SERVICE,  CacheRemade,      always,                             STAYS),
 )
 # fmt: on
 

@@ -17,12 +17,14 @@ from escrowd.domain.escrow.events import Event, PayoutBroadcast, PayoutFailed
 from escrowd.domain.escrow.facts import Escrow, HoldReason
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
+from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
 from escrowd.domain.payouts.signers import signer_pairs
 from escrowd.domain.payouts.spendable import may_come, spendable, unspent
 from escrowd.monero.daemon import MoneroDaemon
+from escrowd.monero.errors import MoneroError
 from escrowd.service.advance import Task
 from escrowd.service.chain_gate import ChainSight
 from escrowd.service.leasing import lease_first
@@ -47,6 +49,7 @@ from escrowd.service.payouts.errors import (
     TooManyInputs,
     WalletBehind,
     WalletNotReady,
+    WalletsLost,
 )
 from escrowd.service.payouts.journal import ClaimJournal, Sealer
 from escrowd.service.payouts.rates import normal_fee_rate
@@ -58,7 +61,8 @@ log = structlog.get_logger()
 
 #: How many proposals in a row may be refused before a person is called.
 MOST_REFUSALS: Final = 3
-#: How often in one call a plan is made again, because the signers' wallets turned out to know of more money.
+#: How often in one call a plan is made again, because the signers' wallets turned out to know of more money, or were
+#: lost.
 MOST_PLANS: Final = 3
 #: How often a return is ordered anew, because the daemon does not take what was signed.
 MOST_RETURNS: Final = 5
@@ -76,6 +80,8 @@ class _Work:
     replaced: tuple[Attempt, ...] = ()
     #: So many blocks the signers' wallets can read: all that there are, unless one of them is stuck.
     readable: int = 0
+    #: Whose wallets were lost in this call while they signed: pairs without them come first.
+    lost: frozenset[WalletRole] = frozenset()
 
     @property
     def to_be_excluded(self) -> tuple[frozenset[str], ...]:
@@ -307,25 +313,36 @@ class PayoutDesk:
                 return await self._sign(work)
             except PlanOutdated as error:
                 log.warning("payout.plan_outdated", payout=work.payout.id, error=str(error))
-                work = replace(await self._load(work.task, work.payout), readable=work.readable)
+                work = replace(await self._load(work.task, work.payout), readable=work.readable, lost=work.lost)
+            except WalletsLost as error:
+                log.warning("payout.wallets_lost", payout=work.payout.id, error=str(error))
+                again = await self._load(work.task, work.payout)
+                work = replace(again, readable=work.readable, lost=work.lost | error.roles)
             except WalletBehind as error:
                 if not error.is_stuck:
                     raise
                 # What came before the block at which it is stuck can be paid out all the same.
                 log.error("payout.wallet_stuck", payout=work.payout.id, error=str(error))
-                work = replace(await self._load(work.task, work.payout), readable=error.height)
+                work = replace(await self._load(work.task, work.payout), readable=error.height, lost=work.lost)
         return await self._sign(work)
 
     async def _sign(self, work: _Work) -> _Work:
         """Plan, sign with the first pair whose wallets can be had, and send."""
         rate = await normal_fee_rate(self._daemon)
         plan = await self._plan(work, rate)
-        async with lease_first(self._sessions, work.payout.escrow, work.payout.signers) as (lease, pair):
+        pairs = sorted(work.payout.signers, key=lambda pair: len(work.lost.intersection(pair)))
+        async with lease_first(self._sessions, work.payout.escrow, pairs) as (lease, pair):
             work.task.claim.check()
             attempt = attempt_of(work.payout.id, len(work.attempts) + 1, pair)
             journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer, self._chain)
             bounds = Bounds(rate, work.to_be_excluded)
-            attempt = await sign_payout(Signers(lease, pair, work.readable), plan, attempt, bounds, journal)
+            try:
+                signers = Signers(lease, pair, plan, work.readable)
+                attempt = await sign_payout(signers, plan, attempt, bounds, journal)
+            except MoneroError as error:
+                if lease.lost:
+                    raise WalletsLost(lease.lost, str(error)) from error
+                raise
         attempt = await self._sending.submit(attempt, work.task.claim)
         # Its steps have been stored with what is paid, so that is read anew.
         async with self._store.transaction() as tx:

@@ -1,6 +1,7 @@
 """Errors of payouts. Each says whether the payout may be tried again."""
 
 from escrowd.domain.errors import Fault, Retry
+from escrowd.domain.parties import WalletRole
 from escrowd.service.errors import ServiceError
 from escrowd.service.reading import is_stuck
 
@@ -28,6 +29,17 @@ class WalletBehind(WalletNotReady):
 
 class PlanOutdated(WalletNotReady):
     """A signer's wallet sees money that nobody had told of. It is noted by now: plan again."""
+
+
+class WalletsLost(PayoutError):
+    """Processes of signers' wallets hung or ended before a signature was stored. None has left them: sign anew."""
+
+    fault = Fault.MONERO
+    retry = Retry.SAFE
+
+    def __init__(self, roles: frozenset[WalletRole], reason: str) -> None:
+        super().__init__(f"the wallet process of {' and '.join(sorted(roles))} was lost: {reason}")
+        self.roles = roles
 
 
 class NothingLeft(PayoutError):

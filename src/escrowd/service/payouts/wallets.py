@@ -20,6 +20,7 @@ from escrowd.domain.payouts.records import PaidOutput
 from escrowd.domain.payouts.signers import Pair
 from escrowd.domain.secret import Secret
 from escrowd.monero.errors import NotEnoughMoney, TransferRefused
+from escrowd.monero.methods import Work
 from escrowd.monero.results_signing import DescribedTransaction, Priority
 from escrowd.monero.results_wallet import IncomingTransfer, Recipient
 from escrowd.monero.versions import Capability
@@ -27,7 +28,7 @@ from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import PlanOutdated, WalletBehind, WalletNotReady
 from escrowd.service.ports import Lease
-from escrowd.service.reading import as_received, found_in, is_primary
+from escrowd.service.reading import as_received, found_in, is_primary, refresh_up_to
 
 log = structlog.get_logger()
 
@@ -57,13 +58,19 @@ class Seen:
 
 
 class Signers:
-    """The wallets of a pair, out of one lease. ``height`` is how many blocks they have to know at least."""
+    """The wallets of a pair, out of one lease, for a plan.
 
-    def __init__(self, lease: Lease, pair: Pair, height: int = 0) -> None:
+    ``height`` is how many blocks they have to know at least. Their calls get the time that the plan's inputs take.
+    """
+
+    def __init__(self, lease: Lease, pair: Pair, plan: PayoutPlan, height: int = 0) -> None:
         self._lease = lease
         self._pair = pair
         self._height = height
-        self._proposer, self._cosigner = (lease.wallet(role) for role in pair)
+        # An import takes a wallet back to the oldest output that it learns of, and reads from there on.
+        oldest = min((each.height for each in plan.inputs if each.height is not None), default=height)
+        work = Work(inputs=len(plan.inputs), blocks=max(0, height - oldest))
+        self._proposer, self._cosigner = (lease.wallet(role).doing(work) for role in pair)
         self._seen = Seen((), (), ())
         #: What the processes of the wallets can do, known from the first export on: an upgrade exchanges the program
         #: under one wallet after the other.
@@ -98,7 +105,7 @@ class Signers:
 
         A refresh was seen to answer OK and to stay behind, at a transaction made for that.
         """
-        await asyncio.gather(self._proposer.refresh(), self._cosigner.refresh())
+        await asyncio.gather(refresh_up_to(self._proposer, self._height), refresh_up_to(self._cosigner, self._height))
         return min(await asyncio.gather(self._proposer.get_height(), self._cosigner.get_height()))
 
     async def import_from_each_other(self, exported: tuple[Secret, Secret]) -> None:

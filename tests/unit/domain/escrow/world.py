@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from escrowd.domain.escrow.assess import Ledger, assess
 from escrowd.domain.escrow.events import (
+    CacheRemade,
     Cancelled,
     DeadlineReached,
     Delivered,
@@ -39,6 +40,7 @@ from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
 from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import PayoutKind
 
 ID: Final = EscrowId("esc_01jd3v9k8z6x5w4t2r1q0p9n8m")
@@ -138,6 +140,7 @@ def tries(escrow: Escrow) -> list[Event]:
         *(PayoutReorged("pay_1", each) for each in PayoutKind),
         PayoutFailed(HoldReason.PAYOUT_FAILED, "the fee is too high"),
         ForkApproaching(17, 1000, 30, 21_000),
+        CacheRemade(WalletRole.BUYER, "Failed to open wallet"),
     ]
 
 
