@@ -29,7 +29,7 @@ DAEMON_RESULTS: Final[Mapping[str, type[Any]]] = {
     "get_transaction_pool_hashes": daemon.TransactionPoolHashes,
     "get_transactions": daemon.Transactions,
     "get_version": daemon.DaemonRpcVersion,
-    "hard_fork_info": daemon.DaemonReply,
+    "hard_fork_info": daemon.HardForkInfo,
     "is_key_image_spent": daemon.KeyImageStatuses,
     "pop_blocks": daemon.PoppedBlocks,
     "send_raw_transaction": daemon.SubmittedTransaction,
@@ -91,7 +91,7 @@ OF_NO_USE: Final[Mapping[str, str]] = {
         "update_available was_bootstrap_ever_used white_peerlist_size wide_cumulative_difficulty "
         "wide_difficulty"
     ),
-    "DaemonReply": "earliest_height enabled state threshold version votes voting window",
+    "HardForkInfo": "enabled state threshold votes voting window",
     "DaemonRpcVersion": "current_height hard_forks",
     "DescribedSource": "rct",
     "DescribedTransfer": "summary",
