@@ -156,9 +156,7 @@ async def _money(database: Database, store: SqlStore, vault: Vault) -> None:
         await tx.chain.pass_over("tx c", 99)
         await tx.payouts.add(payout(1, PayoutStatus.SIGNING), 7)
         await tx.payouts.save_attempt(attempt(1, AttemptStep.DISCARDED, refused="dust"))
-        await tx.payouts.save_attempt(
-            attempt(2, AttemptStep.SIGNED, sealed_signed_set=vault.seal(Secret("set"), "set"))
-        )
+        await tx.payouts.save_attempt(attempt(2, AttemptStep.SIGNED, sealed_proposal=vault.seal(Secret("set"), "set")))
         await tx.payouts.keep_raw("tx b", "00ff")
 
 

@@ -104,12 +104,10 @@ async def test_attempt_is_begun_beside_another(store: SqlStore, step: AttemptSte
     async with store.transaction() as tx:
         await tx.payouts.add(payout(1), order_version=1)
         await tx.payouts.save_attempt(attempt(1))
-        await tx.payouts.save_attempt(attempt(1, step, transactions=(SENT,), sealed_signed_set="sealed"))
+        await tx.payouts.save_attempt(attempt(1, step, transactions=(SENT,), sealed_proposal="sealed"))
         with pytest.raises(PayoutAlreadyOpen):
             await tx.payouts.save_attempt(attempt(2))
-        assert await tx.payouts.attempts("pay_1") == (
-            attempt(1, step, transactions=(SENT,), sealed_signed_set="sealed"),
-        )
+        assert await tx.payouts.attempts("pay_1") == (attempt(1, step, transactions=(SENT,), sealed_proposal="sealed"),)
         await tx.payouts.save_attempt(attempt(1, AttemptStep.DISCARDED))
         await tx.payouts.save_attempt(attempt(2))
         with pytest.raises(PayoutAlreadyOpen):
