@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed
 MATRIX ?= 6
 OF_MONEY := $(addprefix tests/regtest/,payouts escrows wallets monero chain keying) tests/faults/test_adoption.py tests/faults/matrix
 
-.PHONY: help setup postgresql demo test test-faults test-old-engine check unit bench docs lock clean
+.PHONY: help setup old-engine postgresql demo test test-faults test-old-engine check unit bench docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,14 +22,16 @@ setup: $(INSTALLED) ## put everything into .venv, and the pinned Monero into a d
 postgresql: ## the programs of PostgreSQL, with which the tests of the store run servers of their own
 	@scripts/install-postgresql
 
+old-engine: ## put Monero 0.18.0.0 beside the pinned one: some tests exchange one for the other
+	@scripts/install-monero --old >/dev/null
+
 demo: setup ## four whole escrows, on a private regtest chain
 	@$(BIN)/escrowd demo
 
-test: check postgresql ## lint, types, imports, and the tests on the real engine
-	@scripts/install-monero --old >/dev/null # for the tests that exchange one engine for the other
+test: check postgresql old-engine ## lint, types, imports, and the tests on the real engine
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/faults
 
-test-faults: setup ## kill, freeze and starve the service and its wallets, at every named place of a payout too: slow
+test-faults: setup old-engine ## kill, freeze and starve the service and its wallets, at every named place of a payout too: slow
 	$(BIN)/python -m pytest -n $(WORKERS) tests/faults
 
 test-old-engine: setup ## the tests of money on Monero 0.18.0.0, which has known faults that must not cost money

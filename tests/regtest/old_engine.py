@@ -1,42 +1,28 @@
 """Programs of Monero 0.18.0.0 beside the installed ones, for what newer ones refuse to make."""
 
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
 
 import pytest
 
 from escrowd.monero.errors import BadArgument
-from escrowd.monero.programs import DIRECTORY_VARIABLE, programs_directory
+from escrowd.monero.programs import DIRECTORY_VARIABLE
 from escrowd.monero.versions import Release
 from escrowd.testing.funder import FUNDER_FILE, FUNDER_PASSWORD
 from escrowd.testing.lab import RegtestLab
+from escrowd.testing.two_engines import old_wallet_rpc
 from tests.engine import installed_release
 from tests.regtest.chain.conftest import send
-
-OLD_DIRECTORY_VARIABLE: Final = "ESCROWD_TEST_OLD_MONERO_DIR"
 
 
 @contextmanager
 def old_engine() -> Iterator[None]:
-    """Let what is started in the block be of the old engine. Skips the test where that is not installed."""
-    named = os.environ.get(OLD_DIRECTORY_VARIABLE)
-    directory = Path(named) if named else programs_directory({}).parents[1] / "0.18.0.0" / "bin"
-    if not directory.is_dir():
-        pytest.skip(f"{directory} is missing: 'scripts/install-monero --old', or {OLD_DIRECTORY_VARIABLE}")
-    before = os.environ.get(DIRECTORY_VARIABLE)
-    os.environ[DIRECTORY_VARIABLE] = str(directory)
-    try:
+    """Let what is started in the block be of the old engine. Raises ProgramMissing where that is not installed."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(DIRECTORY_VARIABLE, str(old_wallet_rpc().parent))
         yield
-    finally:
-        if before is None:
-            del os.environ[DIRECTORY_VARIABLE]
-        else:
-            os.environ[DIRECTORY_VARIABLE] = before
 
 
 def refuses_locks() -> bool:
