@@ -9,7 +9,6 @@ no more wallets are opened at a time than there are cores: more would only make 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import structlog
 
@@ -92,6 +91,8 @@ class SessionOpener:
             if wallet is not None:
                 # A stranger's wallet in our process is saved by its end; a process out of its mind is not asked.
                 await self.pool.discard(wallet.server, kindly=isinstance(fault, WrongWallet))
+                if wallet.server.spoiled_cache:
+                    await self._drop_cache(wallet.record, wallet.server.spoiled_cache)
         for failure in await self._open(session, [session.records[role] for role in faults]):
             raise failure
         return session
@@ -184,32 +185,40 @@ class SessionOpener:
         try:
             await server.client.open_wallet(record.filename, password)
         except WalletNotOpened as error:
-            moved_to = await asyncio.to_thread(self._move_cache_aside, record, error)
-            if moved_to is None:
+            is_suspect = await asyncio.to_thread(
+                may_be_the_cache, error, self.pool.program.wallet_directory, record.filename
+            )
+            remade = await self._move_cache_aside(record, error.reason) if is_suspect else None
+            if remade is None:
                 raise
-            remade = RemadeCache(record.escrow, record.role, error.reason, moved_to)
         else:
             return
-        log.error(
-            "wallet.cache_moved_aside",
-            escrow=record.escrow,
-            role=record.role,
-            reason=remade.reason,
-            moved_to=str(remade.moved_to),
-        )
         await server.client.open_wallet(record.filename, password)
         if self._on_cache_remade is not None:
             self._on_cache_remade(remade)
 
-    def _move_cache_aside(self, record: WalletRecord, error: WalletNotOpened) -> Path | None:
-        directory = self.pool.program.wallet_directory
+    async def _drop_cache(self, record: WalletRecord, reason: str) -> None:
+        """Move the cache of a wallet that is closed aside: the next opening makes a new one."""
+        remade = await self._move_cache_aside(record, reason)
+        if remade is not None and self._on_cache_remade is not None:
+            self._on_cache_remade(remade)
+
+    async def _move_cache_aside(self, record: WalletRecord, reason: str) -> RemadeCache | None:
         try:
-            if not may_be_the_cache(error, directory, record.filename):
-                return None
-            return move_cache_aside(directory, record.filename)
+            moved_to = await asyncio.to_thread(move_cache_aside, self.pool.program.wallet_directory, record.filename)
         except OSError as failure:
             log.error("wallet.cache_not_moved", escrow=record.escrow, role=record.role, error=str(failure))
             return None
+        if moved_to is None:
+            return None
+        log.error(
+            "wallet.cache_moved_aside",
+            escrow=record.escrow,
+            role=record.role,
+            reason=reason,
+            moved_to=str(moved_to),
+        )
+        return RemadeCache(record.escrow, record.role, reason, moved_to)
 
     async def _close_wallet(self, session: WalletSession, role: WalletRole) -> None:
         server = session.wallets[role].server

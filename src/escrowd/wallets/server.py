@@ -19,6 +19,7 @@ from escrowd.monero.errors import (
     LoginRefused,
     NoWalletOpen,
     OutcomeUnknown,
+    Refused,
     ReplyLost,
     RubbishReply,
     Unreachable,
@@ -36,6 +37,10 @@ ResultT = TypeVar("ResultT")
 #: The wallet attribute that names the wallet file. The three wallets of an escrow share one address, so the address
 #: alone would not tell the buyer's wallet from the vendor's.
 WALLET_ATTRIBUTE: Final = "escrowd.wallet"
+
+#: A wallet that has read more than 100 blocks of a branch which is gone refuses every refresh from then on
+#: (``handle_reorg``, ``m_max_reorg_depth``). Only its cache knows that branch.
+_CANNOT_FOLLOW: Final = "reorg exceeds maximum allowed depth"
 
 #: After one of these the state of the process is unknown, and it is never used again.
 _TRUST_ENDS_WITH: Final = (OutcomeUnknown, ReplyLost, RubbishReply, LoginRefused, Unreachable)
@@ -61,6 +66,8 @@ class WalletServer(ABC):
         #: Held by the call of a lease from the check of its fence to its reply.
         self.turn = asyncio.Lock()
         self.fault: str | None = None
+        #: Why the cache of the wallet open here is no good any more: it is to be made anew. Empty while it is good.
+        self.spoiled_cache = ""
 
     @property
     @abstractmethod
@@ -153,6 +160,11 @@ class FencedTransport:
             return await self._server.transport.call(method, params, result)
         except _TRUST_ENDS_WITH as error:
             self._server.condemn(str(error))
+            raise
+        except Refused as error:
+            if _CANNOT_FOLLOW in error.reason:
+                self._server.spoiled_cache = error.reason
+                self._server.condemn(str(error))
             raise
         except asyncio.CancelledError:
             if method.changes_state:
