@@ -8,7 +8,7 @@ import pytest
 from escrowd.domain.escrow.events import Released
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
-from escrowd.monero.errors import MoneroError, WalletNotOpened
+from escrowd.monero.errors import WalletNotOpened
 from escrowd.wallets.caches import ASIDE
 from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
 
@@ -77,13 +77,13 @@ async def test_wallets_that_read_a_dead_branch_get_new_caches_and_pay(rough: Off
         await rough.lab.pop_blocks(105)
         await rough.lab.mine(107, VENDOR.address)
         await trade.say(Released(), Who.BUYER)
-        with pytest.raises(MoneroError, match="reorg exceeds maximum allowed depth"):
-            await trade.advance()
         assert (await trade.advance()).status is Status.PAYING
         assert (await trade.finish()).status is Status.COMPLETED
         ((one,),) = [each.transactions for each in await trade.payouts()]
         assert await trade.office.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
-        assert any(entry.type == "inner.CacheRemade" for entry in await trade.log())
+        remade = [entry.data for entry in await trade.log() if entry.type == "inner.CacheRemade"]
+        assert len(remade) in (2, 3)
+        assert all("reorg exceeds maximum allowed depth" in each for each in remade)
 
 
 async def test_wallet_that_does_not_open_without_its_cache_either_is_tried_once(rough: Office) -> None:
