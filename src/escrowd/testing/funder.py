@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from escrowd.domain.secret import Secret
+from escrowd.monero.errors import DaemonNotReady
 from escrowd.monero.results_wallet import Recipient
 from escrowd.monero.wallet import MoneroClient
 from escrowd.wallets.process import WalletProcess
@@ -46,7 +47,11 @@ class Funder:
         """
         async with self._turn:
             client = await self._opened()
-            await client.refresh()
+            try:
+                await client.refresh()
+            except DaemonNotReady:
+                # 0.18.0.0 answers so to the first call after its daemon was started anew (measured).
+                await client.refresh()
             txids: list[str] = []
             for first in range(0, len(payments), MOST_RECEIVERS):
                 part = payments[first : first + MOST_RECEIVERS]

@@ -74,6 +74,7 @@ async def test_wallets_that_read_a_dead_branch_get_new_caches_and_pay(rough: Off
         async with trade.lease() as lease:
             for role in ALL:
                 await lease.wallet(role).refresh()
+            await lease.store()
         await rough.lab.pop_blocks(105)
         await rough.lab.mine(107, VENDOR.address)
         await trade.say(Released(), Who.BUYER)
