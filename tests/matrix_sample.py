@@ -3,6 +3,7 @@
 Without ``--matrix-sample`` all of it runs. Tests outside of ``tests/faults/matrix`` are not affected.
 """
 
+import os
 import random
 from collections.abc import Collection
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Final
 
 import pytest
 
+#: Hands the seed that was drawn on to the worker processes of the same run.
+SEED_VARIABLE: Final = "ESCROWD_TEST_MATRIX_SEED"
 MATRIX: Final = Path(__file__).parent / "faults" / "matrix"
 
 
@@ -25,9 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Worker processes get the options of this one, so all of them choose the same tests.
+    # Worker processes of pytest-xdist get the arguments of the command line and its environment, so all of them choose
+    # the same tests by the seed that stands there.
     if config.option.matrix_seed is None:
-        config.option.matrix_seed = random.SystemRandom().randrange(10**6)
+        seed = os.environ.setdefault(SEED_VARIABLE, str(random.SystemRandom().randrange(10**6)))
+        config.option.matrix_seed = int(seed)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -21,6 +21,7 @@ from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.escrow.terms import DAY, FeeRule
 from escrowd.domain.payouts.records import PayoutKind, PayoutStatus
 from escrowd.service.orchestrator import EscrowView
+from escrowd.service.payouts.rates import normal_fee_rate
 from escrowd.testing.wallet_sets import wallet_sets
 from tests.escrow_life import BUYER, VENDOR, XMR, EscrowLife, assert_paid_once
 
@@ -74,17 +75,18 @@ async def test_refund_keeps_something_from_the_buyer(life: EscrowLife) -> None:
     assert paid_to(view) == {BUYER: XMR - fee_of(view)}
 
 
-async def test_agreed_split_is_divided_otherwise(life: EscrowLife) -> None:
-    """An agreed split shares deposit and network fee in proportion; what does not divide evenly the buyer bears."""
+async def test_agreed_split_shares_the_expected_network_fee_in_proportion(life: EscrowLife) -> None:
+    """The vendor of a split bears its part of the expected network fee; the buyer bears the rest of the real one."""
     await funded(life)
     share = 3 * XMR // 10
     await life.say(SplitProposed(share), Who.VENDOR)
     with pytest.raises(IllegalMove):
         await life.say(SplitAccepted(share), Who.VENDOR)
+    expected_fee = (await normal_fee_rate(life.lab.daemon)).estimate(1, 2)
     await life.say(SplitAccepted(share), Who.BUYER)
     view = await life.until_paid(Status.SPLIT)
     assert_paid_once(view)
-    vendor = share - fee_of(view) * share // XMR
+    vendor = share - expected_fee * share // XMR
     assert paid_to(view) == {VENDOR: vendor, BUYER: XMR - fee_of(view) - vendor}
 
 

@@ -24,6 +24,7 @@ from escrowd.testing.simulation.daemon import SimulatedDaemon
 from escrowd.testing.simulation.faults import Faults, Life
 from escrowd.testing.simulation.keying import Groups, MemoryKeyingJournal, PlainSealer, SimulatedWorkshop
 from escrowd.testing.simulation.memory import Memory, MemoryStore
+from escrowd.testing.simulation.notices import RemadeCaches, announced_fork
 from escrowd.testing.simulation.sessions import SimulatedSessions, WalletHouse
 from escrowd.testing.simulation.tables import Lane
 from escrowd.testing.simulation.transport import SimulatedTransport
@@ -88,6 +89,8 @@ class SimulatedService:
             },
             payouts,
             ScriptedSight(),
+            fork_notice=lambda: announced_fork(self._ground.chain),
+            cache_news=RemadeCaches(),
         )
 
 
