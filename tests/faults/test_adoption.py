@@ -12,8 +12,12 @@ import pytest
 
 from escrowd.bootstrap import open_wallet_house
 from escrowd.domain.parties import WalletRole
+from escrowd.monero.errors import MoneroError
+from escrowd.monero.transport import Endpoint
 from escrowd.testing.house import LabHouse
+from escrowd.testing.lab import RegtestLab
 from escrowd.wallets.errors import AlreadyInUse, ManagerClosed
+from escrowd.wallets.process import Surroundings, WalletProcess
 from escrowd.wallets.registry import ProcessRecord, Registry
 from escrowd.wallets.running import ProcessIdentity, RunningProcess
 from escrowd.wallets.settings import AtExit
@@ -235,3 +239,25 @@ async def test_service_killed_while_wallets_open_leaves_nothing_unknown(
 
 def with_holding(record: ProcessRecord, other: ProcessRecord) -> ProcessRecord:
     return ProcessRecord(record.name, record.port, record.sealed_login, record.identity, other.holding)
+
+
+async def test_wallet_that_was_left_with_the_address_of_a_recorder_sees_the_chain_again(
+    lab: RegtestLab, build: Building, opened: Opening
+) -> None:
+    """A service that is killed while it records a submission leaves the wallet another daemon; adoption mends that."""
+    house = build(1)
+    async with killed_service(house, 1) as records:
+        record = of_role(records, WalletRole.VENDOR)
+        where = house.house()
+        around = Surroundings(lab.connections, lab.daemon_endpoint, Registry(where.run_directory), where.vault)
+        left = WalletProcess.grip(record, around)
+        assert left is not None
+        await left.client.set_daemon(Endpoint("127.0.0.1", 1))
+        with pytest.raises(MoneroError):
+            await left.client.refresh()
+        left.leave()
+        await lab.mine(1)
+        async with opened(house) as running, running.manager.lease(house.escrows[0]) as lease:
+            await lease.wallet(WalletRole.VENDOR).refresh()
+            height = (await lab.daemon.get_info()).height
+            assert await lease.wallet(WalletRole.VENDOR).get_height() == height

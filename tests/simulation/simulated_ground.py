@@ -25,9 +25,10 @@ from escrowd.testing.simulation.keying import FreshWalletProcess, Groups
 from escrowd.testing.simulation.sessions import DAEMON, WalletHouse, WalletProcess
 from escrowd.testing.simulation.signing import SigningLog
 from escrowd.testing.simulation.spending import Costs
-from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction, txid_of_raw
+from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction
 from escrowd.testing.simulation.transport import SimulatedTransport
 from escrowd.testing.simulation.wallet_rpc import RECORDER_HOST, Surroundings
+from escrowd.wallets.submissions import SubmissionRecorder
 
 ResultT = TypeVar("ResultT")
 
@@ -162,16 +163,16 @@ class SimulatedGround:
 
 
 async def submit_recorded(around: Surroundings, client: MoneroClient, txset: Secret) -> Sequence[str]:
-    """Let a wallet submit to a recorder, as the service does, and send what that recorded."""
-    recorded: list[str] = []
-    around.recorders[f"{RECORDER_HOST}:1"] = recorded
-    await client.set_daemon(Endpoint(RECORDER_HOST, 1))
+    """Let a wallet submit to a recorder, as the service does, and send what it submitted."""
+    endpoint = Endpoint(RECORDER_HOST, 1)
+    around.recorders[f"{endpoint.host}:{endpoint.port}"] = SubmissionRecorder(endpoint, ())
+    await client.set_daemon(endpoint)
     try:
         txids = await client.submit_multisig(txset)
     finally:
         await client.set_daemon(DAEMON)
-    for raw in recorded:
-        around.chain.send(around.chain.submitted[txid_of_raw(raw)])
+    for txid in txids:
+        around.chain.send(around.chain.submitted[txid])
     return txids
 
 

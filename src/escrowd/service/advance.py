@@ -53,6 +53,10 @@ class Follower(Protocol):
         """Look at the escrow's payouts in pool and chain, send what got lost once more, and return what is new."""
         ...
 
+    async def send_signed(self, escrow: EscrowId, claim: Claim) -> None:
+        """Send transactions that are signed, stored and not sent yet."""
+        ...
+
     async def note(self, tx: Transaction, escrow: EscrowId, event: Event) -> None:
         """Store what such an event means for its payout, in the transaction that stores the event."""
         ...
@@ -106,6 +110,7 @@ class EscrowAdvance:
                     effect=task.effect.effect,
                     reason=self._chain.why_not_in_sync,
                 )
+                await self._follower.send_signed(escrow, claim)
                 return CLOSED_LOOK
             # An effect goes on with what it came of, and so does what comes of it.
             with caused_by(task.effect.cause or present_cause()):

@@ -4,7 +4,7 @@ Every method of a :class:`Transaction` belongs to one database transaction: all 
 made inside one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -241,8 +241,8 @@ class Lease(Protocol):
         """Whose wallets cannot be used any more, because their processes hung, ended, or gave no answer."""
         ...
 
-    async def submitted(self, role: WalletRole, signed: Secret) -> tuple[str, ...]:
-        """Return the transactions, hex, that a role's wallet would send for a signed set. Nothing is sent."""
+    async def submitted(self, role: WalletRole, signed: Secret, txids: Collection[str]) -> Mapping[str, str]:
+        """Return the bytes, hex, of the transactions with these ids that a role's wallet would send."""
         ...
 
     async def store(self) -> None:

@@ -1,7 +1,7 @@
 """The open wallets of one escrow, and the lease through which they are used."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -186,8 +186,10 @@ class SessionLease:
             wallet.seen_tip = tip
         return await client.get_balance()
 
-    async def submitted(self, role: WalletRole, signed: Secret) -> tuple[str, ...]:
-        """Return the transactions that a role's wallet would send for a signed set, hex. Nothing is sent.
+    async def submitted(self, role: WalletRole, signed: Secret, txids: Collection[str]) -> Mapping[str, str]:
+        """Return the bytes, hex, by id of the transactions that a role's wallet would send. Nothing is sent.
+
+        ``txids`` are those of the signed set. A transaction that the wallet does not hand over is missing.
 
         Afterwards the wallet takes them for sent, and their outputs for spent.
 
@@ -198,16 +200,16 @@ class SessionLease:
 
         """
         wallet, server = self.wallet(role), self._session.wallet(role).server
-        async with self._recorder() as recorder:
-            await wallet.set_daemon(recorder.endpoint)
+        async with self._recorder(txids) as recorder:
             try:
+                await wallet.set_daemon(recorder.endpoint)
                 await wallet.submit_multisig(signed)
             finally:
                 await _return_to_daemon(wallet, server)
-            return tuple(recorder.recorded)
+            return recorder.recorded
 
-    def _recorder(self) -> AbstractAsyncContextManager[SubmissionRecorder]:
-        return SubmissionRecorder.listen()
+    def _recorder(self, txids: Collection[str]) -> AbstractAsyncContextManager[SubmissionRecorder]:
+        return SubmissionRecorder.listen(txids)
 
     async def store(self) -> None:
         """Save the wallets of this lease to disk.

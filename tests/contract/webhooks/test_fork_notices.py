@@ -53,6 +53,9 @@ class Follower:
             raise ZeroDivisionError
         return ()
 
+    async def send_signed(self, _escrow: EscrowId, _claim: Claim) -> None:
+        raise AssertionError("nothing is signed")
+
     async def note(self, _tx: Transaction, _escrow: EscrowId, _event: Event) -> None:
         raise AssertionError("nothing is followed")
 

@@ -23,9 +23,14 @@ class Office:
         self.queue = SqlWorkQueue(database, "node")
         self.sight = ScriptedSight(is_in_sync=False, why_not_in_sync="wrong_chain")
         self.done: list[Effect] = []
+        #: How often what is signed was to be sent.
+        self.sent = 0
 
     async def follow(self, *_: object) -> tuple[Event, ...]:
         return ()
+
+    async def send_signed(self, *_: object) -> None:
+        self.sent += 1
 
     async def note(self, *_: object) -> None:
         raise AssertionError("nothing is followed here")
@@ -51,6 +56,7 @@ async def test_payout_is_not_begun_while_the_chain_is_not_trusted(database: Data
     await store_steps(office.store, life(Status.PAYING))
     assert await office.advance() == CLOSED_LOOK
     assert not GATED & set(office.done)
+    assert office.sent == 1, "what is signed already needs no trust"
     office.sight.is_in_sync = True
     await office.advance()
     assert Effect.PAY in office.done

@@ -131,6 +131,20 @@ async def test_stored_bytes_are_sent_without_any_wallet(office: Office) -> None:
         assert (await finished(trade)).number == 1
 
 
+async def test_stored_bytes_are_sent_while_the_chain_cannot_be_trusted(office: Office) -> None:
+    """A closed gate keeps new signatures back, and not the bytes that are signed and stored."""
+    async with office.trade(2) as trade:
+        await released(trade)
+        await crash(trade, CrashPoint.P10_SIGNED_IN_DB)
+        trade.sight.is_in_sync = False
+        await trade.advance()
+        (attempt,) = await trade.attempts()
+        assert attempt.step is AttemptStep.SUBMITTED
+        assert len(await office.transactions([attempt.transactions[0].txid])) == 1
+        trade.sight.is_in_sync = True
+        assert (await finished(trade)).number == 1
+
+
 async def test_signed_attempt_without_bytes_is_replaced_by_one_that_shares_an_input(office: Office) -> None:
     """An attempt whose bytes are not stored, and that the daemon never saw, gives way to a new one (E9, I3)."""
     async with office.trade(2) as trade:

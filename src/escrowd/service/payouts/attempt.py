@@ -20,7 +20,7 @@ from escrowd.monero.versions import Capability
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.errors import NothingShared, ProposalRefused
 from escrowd.service.payouts.proposing import propose_exact_amounts, propose_less_fee
-from escrowd.service.payouts.validate import Expected, signed_bytes, validate
+from escrowd.service.payouts.validate import Expected, check_signed, validate
 from escrowd.service.payouts.wallets import Proposal, Seen, Signers, check_spendable
 
 #: From these steps on the signed bytes are there. Before them an attempt that was interrupted is given up.
@@ -219,9 +219,9 @@ async def _signed(signers: Signers, proposal: Proposal, attempt: Attempt, journa
     txset, txids = await signers.sign(proposal.txset)
     if len(set(txids)) != len(attempt.transactions):
         raise ProposalRefused(f"a set of {len(attempt.transactions)} transactions was signed as {len(set(txids))}")
-    submitted = await signers.submitted(txset)
+    raw_transactions = await signers.submitted(txset, txids)
     crash_point(CrashPoint.P9_RECORDED)
-    raw_transactions = signed_bytes(submitted, txids, [one.key_images for one in attempt.transactions])
+    check_signed(raw_transactions, txids, [one.key_images for one in attempt.transactions])
     transactions = tuple(replace(one, txid=txid) for one, txid in zip(attempt.transactions, txids, strict=True))
     return SignedAttempt(replace(attempt, step=AttemptStep.SIGNED, transactions=transactions), raw_transactions)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError
 from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.escrow.events import Event, PayoutBroadcast, PayoutFailed
@@ -24,7 +25,6 @@ from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutK
 from escrowd.domain.payouts.signers import signer_pairs
 from escrowd.domain.payouts.spendable import may_come, spendable, unspent
 from escrowd.monero.daemon import MoneroDaemon
-from escrowd.monero.errors import MoneroError
 from escrowd.service.advance import Task
 from escrowd.service.chain_gate import ChainSight
 from escrowd.service.leasing import lease_first
@@ -155,6 +155,24 @@ class PayoutDesk:
     async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
         """Look after what was sent. See :meth:`escrowd.service.payouts.sending.Sending.follow`."""
         return await self._sending.follow(escrow, claim)
+
+    async def send_signed(self, escrow: EscrowId, claim: Claim) -> None:
+        """Send what is signed, stored and not sent yet. It needs no judgement of the chain: the bytes are final.
+
+        Raises:
+            MoneroError: the outcome is unknown; call it again.
+
+        """
+        async with self._store.transaction() as tx:
+            payouts = [each for each in await tx.payouts.all_of(escrow) if each.status is PayoutStatus.SIGNING]
+            ready = [signed(await tx.payouts.attempts(each.id)) for each in payouts]
+        for attempt in ready:
+            if attempt is not None and attempt.step is AttemptStep.SIGNED:
+                try:
+                    await self._sending.submit(attempt, claim)
+                except PayoutError as error:
+                    # What follows from a refusal is decided once the chain can be trusted again.
+                    log.warning("payout.not_sent", payout=attempt.payout, error=str(error))
 
     async def note(self, tx: Transaction, escrow: EscrowId, event: Event) -> None:
         """Store with an event what it means for its payout."""
@@ -337,10 +355,11 @@ class PayoutDesk:
             journal = ClaimJournal(self._store, work.task.claim, work.payout, self._sealer, self._chain)
             bounds = Bounds(rate, work.to_be_excluded)
             try:
-                signers = Signers(lease, pair, plan, work.readable)
+                outputs, factor = len(work.ledger.outputs), _patience(len(work.attempts))
+                signers = Signers(lease, pair, plan, work.readable, outputs, factor)
                 attempt = await sign_payout(signers, plan, attempt, bounds, journal)
-            except MoneroError as error:
-                if lease.lost:
+            except EscrowdError as error:
+                if lease.lost and not isinstance(error, LeaseLost):
                     raise WalletsLost(lease.lost, str(error)) from error
                 raise
         attempt = await self._sending.submit(attempt, work.task.claim)
@@ -386,6 +405,11 @@ class PayoutDesk:
 
 #: An order on late money has the version of its effect; each further payout for it so many versions more.
 _AGAIN: Final = 10**6
+
+
+def _patience(attempts: int) -> int:
+    """Return by how much the time of wallet calls is multiplied after so many attempts at a payout."""
+    return 1 << min(attempts // MOST_PLANS, 6)
 
 
 async def _replaced(tx: Transaction, payout: Payout) -> tuple[Attempt, ...]:

@@ -53,7 +53,14 @@ class NotReplaceable(PayoutError):
 
 
 class ProposalRefused(PayoutError):
-    """A proposed transaction is not what was planned. Nothing was signed."""
+    """A proposed transaction is not what was planned, or was not built. Nothing was sent."""
+
+
+class BytesNotRecorded(PayoutError):
+    """A wallet did not hand over the bytes of what it signed. Nothing was sent: a new attempt is made."""
+
+    fault = Fault.MONERO
+    retry = Retry.SAFE
 
 
 class NothingShared(PayoutError):

@@ -36,7 +36,7 @@ async def propose_less_fee(signers: Signers, plan: PayoutPlan, rate: FeeRate) ->
     """Build one transaction that pays all receivers, and whose fee one of them bears. Needs ``SUBTRACT_FEE``.
 
     Raises:
-        WalletNotReady: the wallet does not build it.
+        ProposalRefused: the wallet does not build it.
 
     """
     outputs = plan.outputs_before_fee(plan.expected_fee(rate))

@@ -10,16 +10,15 @@ that spends others all the same gets a signature that no daemon takes: the co-si
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from escrowd.chain.reading import Unreadable
 from escrowd.chain.transaction import parse_signed_transaction
 from escrowd.domain.payouts.fees import LARGEST_MULTIPLE, RING_SIZE, FeeRate
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.monero.results_signing import DescribedTransaction
-from escrowd.service.payouts.errors import ProposalRefused
+from escrowd.service.payouts.errors import BytesNotRecorded, ProposalRefused
 
 #: No payout is cut into more transactions than this.
 MOST_TRANSACTIONS: Final = 32
@@ -59,31 +58,24 @@ def validate(
         raise ProposalRefused(complaint)
 
 
-def signed_bytes(submitted: Sequence[str], txids: Sequence[str], key_images: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Return the bytes, hex, of each signed transaction by its id, out of what was recorded; other bytes are left out.
+def check_signed(recorded: Mapping[str, str], txids: Sequence[str], key_images: Sequence[Sequence[str]]) -> None:
+    """Make sure that the bytes of each signed transaction are there, and spend what was validated.
 
-    The id is computed from the bytes, so they are those that the co-signer signed. They spend what was validated.
+    ``recorded`` has the bytes, hex, by the id that was computed from them.
 
     Raises:
-        ProposalRefused: the bytes of a transaction are missing, or they spend other outputs or lock the money.
+        BytesNotRecorded: the wallet did not hand over a transaction; a new attempt is to be made.
+        ProposalRefused: one spends other outputs, or locks the money.
 
     """
-    found: dict[str, str] = {}
-    spent: dict[str, set[str]] = {}
-    for raw in submitted:
-        try:
-            transaction = parse_signed_transaction(bytes.fromhex(raw))
-        except (Unreadable, ValueError):
-            continue
-        if transaction.txid in txids and transaction.unlock_time == 0:
-            found[transaction.txid] = raw
-            spent[transaction.txid] = {image.hex() for image in transaction.key_images}
     for txid, images in zip(txids, key_images, strict=True):
-        if txid not in found:
-            raise ProposalRefused(f"the co-signer's wallet did not hand over the bytes of transaction {txid}")
-        if spent[txid] != set(images):
+        if txid not in recorded:
+            raise BytesNotRecorded(f"the co-signer's wallet did not hand over transaction {txid}")
+        transaction = parse_signed_transaction(bytes.fromhex(recorded[txid]))
+        if {image.hex() for image in transaction.key_images} != set(images):
             raise ProposalRefused(f"transaction {txid} was signed with other inputs than validated")
-    return found
+        if transaction.unlock_time:
+            raise ProposalRefused(f"transaction {txid} was signed with the lock {transaction.unlock_time}")
 
 
 def fee_limit(rate: FeeRate, inputs: int, outputs: int) -> int:

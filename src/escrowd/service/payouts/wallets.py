@@ -6,7 +6,7 @@ So each of these steps stores the wallets before it returns what came of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from escrowd.monero.results_wallet import IncomingTransfer, Recipient
 from escrowd.monero.versions import Capability
 from escrowd.monero.wallet import MoneroClient
 from escrowd.service.crash_points import CrashPoint, crash_point
-from escrowd.service.payouts.errors import PlanOutdated, WalletBehind, WalletNotReady
+from escrowd.service.payouts.errors import PlanOutdated, ProposalRefused, WalletBehind, WalletNotReady
 from escrowd.service.ports import Lease
 from escrowd.service.reading import as_received, found_in, is_primary, refresh_up_to
 
@@ -60,16 +60,20 @@ class Seen:
 class Signers:
     """The wallets of a pair, out of one lease, for a plan.
 
-    ``height`` is how many blocks they have to know at least. Their calls get the time that the plan's inputs take.
+    ``height`` is how many blocks they have to know at least. Their calls get the time that the plan's inputs and all
+    ``outputs`` of the wallet take: an export makes nonces for each of them, dust and spent ones included. ``factor``
+    multiplies that time.
     """
 
-    def __init__(self, lease: Lease, pair: Pair, plan: PayoutPlan, height: int = 0) -> None:
+    def __init__(
+        self, lease: Lease, pair: Pair, plan: PayoutPlan, height: int = 0, outputs: int = 0, factor: int = 1
+    ) -> None:
         self._lease = lease
         self._pair = pair
         self._height = height
         # An import takes a wallet back to the oldest output that it learns of, and reads from there on.
         oldest = min((each.height for each in plan.inputs if each.height is not None), default=height)
-        work = Work(inputs=len(plan.inputs), blocks=max(0, height - oldest))
+        work = Work(len(plan.inputs), max(0, height - oldest), max(outputs, len(plan.inputs)), factor)
         self._proposer, self._cosigner = (lease.wallet(role).doing(work) for role in pair)
         self._seen = Seen((), (), ())
         #: What the processes of the wallets can do, known from the first export on: an upgrade exchanges the program
@@ -168,13 +172,13 @@ class Signers:
         """Build one transaction that pays each receiver its amount, the first one less the network fee.
 
         Raises:
-            WalletNotReady: the wallet does not build it.
+            ProposalRefused: the wallet does not build it. After some attempts an operator has to look at it.
 
         """
         try:
             return await self._transfer(plan, outputs, subtract_fee_from=[0])
         except (TransferRefused, NotEnoughMoney) as error:
-            raise WalletNotReady(f"the wallet could not build the payout: {error.reason}") from error
+            raise ProposalRefused(f"the wallet does not build the payout: {error.reason}") from error
 
     async def _transfer(
         self, plan: PayoutPlan, outputs: Sequence[PaidOutput], subtract_fee_from: Sequence[int] = ()
@@ -210,14 +214,14 @@ class Signers:
         crash_point(CrashPoint.P9_SIGN_STORED)
         return signed.tx_data_hex, signed.tx_hash_list
 
-    async def submitted(self, signed: Secret) -> tuple[str, ...]:
-        """Return the bytes, hex, of the transactions that the co-signer's wallet would send. Nothing is sent.
+    async def submitted(self, signed: Secret, txids: Sequence[str]) -> Mapping[str, str]:
+        """Return the bytes, hex, by id of the transactions that the co-signer's wallet would send. Nothing is sent.
 
         Raises:
             MultisigRefused: the wallet does not take its own set: the attempt is to be given up, and made anew.
 
         """
-        return await self._lease.submitted(self._pair[1], signed)
+        return await self._lease.submitted(self._pair[1], signed, txids)
 
     async def rescan_spent(self) -> None:
         """Let both wallets take from the daemon which outputs are spent, in chain or pool.

@@ -1,7 +1,7 @@
 """The wallet files of a world, the processes that hold them open, and who lends them to the service."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, cast
 
@@ -142,19 +142,21 @@ class WalletProcess(WalletServer):
 class SimulatedLease(SessionLease):
     """The real lease, but for saving: one wallet after the other, and a failure as itself; and for sockets."""
 
-    def __init__(self, session: WalletSession, roles: Sequence[WalletRole], recorders: dict[str, list[str]]) -> None:
+    def __init__(
+        self, session: WalletSession, roles: Sequence[WalletRole], recorders: dict[str, SubmissionRecorder]
+    ) -> None:
         super().__init__(session, _TIPS, roles)
         self._recorders = recorders
 
     @override
-    def _recorder(self) -> AbstractAsyncContextManager[SubmissionRecorder]:
-        return self._recording()
+    def _recorder(self, txids: Collection[str]) -> AbstractAsyncContextManager[SubmissionRecorder]:
+        return self._recording(txids)
 
     @asynccontextmanager
-    async def _recording(self) -> AsyncIterator[SubmissionRecorder]:
-        recorder = SubmissionRecorder(Endpoint(RECORDER_HOST, len(self._recorders) + 1))
+    async def _recording(self, txids: Collection[str]) -> AsyncIterator[SubmissionRecorder]:
+        recorder = SubmissionRecorder(Endpoint(RECORDER_HOST, len(self._recorders) + 1), txids)
         address = f"{recorder.endpoint.host}:{recorder.endpoint.port}"
-        self._recorders[address] = recorder.recorded
+        self._recorders[address] = recorder
         try:
             yield recorder
         finally:

@@ -51,6 +51,7 @@ from escrowd.testing.simulation.spending import Builder, Costs, hostile
 from escrowd.testing.simulation.transactions import SimulatedOutput, SimulatedTransaction
 from escrowd.testing.simulation.transport import DISK_IS_FULL
 from escrowd.testing.simulation.wallet import Known, SimulatedWallet
+from escrowd.wallets.submissions import SubmissionRecorder
 
 Params = Mapping[str, object]
 
@@ -74,7 +75,7 @@ class Surroundings:
     now: Callable[[], int]
     rpc_version: int = OLD_RPC
     #: What was submitted to each recorder, by its address.
-    recorders: dict[str, list[str]] = field(default_factory=dict)
+    recorders: dict[str, SubmissionRecorder] = field(default_factory=dict)
 
     @property
     def is_new(self) -> bool:
@@ -306,7 +307,7 @@ class WalletRpc:
         if recorder is None:
             raise AssertionError("a wallet submits to the daemon, and the bytes are not known before")
         for transaction, proposed in zip(made.signed, made.transactions, strict=True):
-            recorder.append(transaction.raw)
+            recorder.record(transaction.raw)
             self._chain.submitted[transaction.txid] = transaction
             self._open.note_sent([each.key for each in proposed.inputs])
         return TransactionIds(tuple(each.txid for each in made.signed))

@@ -1,44 +1,43 @@
-"""Which recorded bytes count as a signed payout."""
+"""What the recorded bytes of a signed payout have to be."""
 
 import pytest
 
 from escrowd.chain.transaction import parse_signed_transaction
-from escrowd.service.payouts.errors import ProposalRefused
-from escrowd.service.payouts.validate import signed_bytes
+from escrowd.service.payouts.errors import BytesNotRecorded, ProposalRefused
+from escrowd.service.payouts.validate import check_signed
 from escrowd.testing.simulation.transactions import digest, signed_blob
 
 IMAGES = (digest("one"), digest("two"))
 
 
-def transaction(unique: str = "ours", unlock_time: int = 0, images: tuple[str, ...] = IMAGES) -> tuple[str, str]:
+def transaction(unlock_time: int = 0, images: tuple[str, ...] = IMAGES) -> tuple[str, str]:
     """Return the id and the bytes of a transaction."""
-    raw = signed_blob(digest(unique), images, 2, 10**9, unlock_time)
+    raw = signed_blob(digest("ours"), images, 2, 10**9, unlock_time)
     return parse_signed_transaction(bytes.fromhex(raw)).txid, raw
 
 
-def test_bytes_with_the_signed_id_are_kept() -> None:
-    """The id that the co-signer gave decides which recorded bytes are the transaction; a stranger's are left out."""
+def test_bytes_that_spend_what_was_validated_are_taken() -> None:
+    """Every transaction of the set is there, and spends the validated outputs."""
     txid, raw = transaction()
-    _, foreign = transaction("a stranger's")
-    assert signed_bytes([foreign, "no hex", "00ff", raw], [txid], [IMAGES]) == {txid: raw}
+    check_signed({txid: raw}, [txid], [IMAGES])
 
 
-def test_missing_bytes_refuse_the_attempt() -> None:
-    """A transaction whose bytes were not recorded is named, and nothing of the set is kept."""
-    (txid, raw), (other, _) = transaction(), transaction("the second of the set")
-    with pytest.raises(ProposalRefused, match=f"bytes of transaction {other}"):
-        signed_bytes([raw], [txid, other], [IMAGES, IMAGES])
+def test_missing_bytes_make_a_new_attempt() -> None:
+    """A transaction whose bytes were not recorded is named; it does not count as a refused proposal."""
+    txid, raw = transaction()
+    with pytest.raises(BytesNotRecorded, match="did not hand over transaction ab"):
+        check_signed({txid: raw}, [txid, "ab" * 32], [IMAGES, IMAGES])
 
 
 def test_bytes_that_spend_other_outputs_are_refused() -> None:
     """What is kept spends exactly what was validated."""
     txid, raw = transaction(images=(digest("one"), digest("three")))
     with pytest.raises(ProposalRefused, match="other inputs"):
-        signed_bytes([raw], [txid], [IMAGES])
+        check_signed({txid: raw}, [txid], [IMAGES])
 
 
 def test_bytes_that_lock_the_money_are_refused() -> None:
     """A transaction with an unlock time was not validated, whatever its id."""
     txid, raw = transaction(unlock_time=1_000)
-    with pytest.raises(ProposalRefused, match="bytes of transaction"):
-        signed_bytes([raw], [txid], [IMAGES])
+    with pytest.raises(ProposalRefused, match="lock 1000"):
+        check_signed({txid: raw}, [txid], [IMAGES])
