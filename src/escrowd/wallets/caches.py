@@ -81,10 +81,11 @@ def force_names(directory: Path) -> None:
 
 
 def _is_open_elsewhere(keys: Path) -> bool:
-    """Return whether a process holds the lock of an open wallet, which lies on its key file (``file_locker``)."""
-    with keys.open("r+b") as file:
-        try:
+    """Return whether a process may hold the lock of an open wallet, which lies on its key file (``file_locker``)."""
+    try:
+        with keys.open("r+b") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except OSError:
+        # Locked, or not to be opened at all: then it is not known, and the cache stays where it is.
+        return True
     return False
