@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from escrowd.chain.errors import DaemonBehind, UnreadableBlock, WrongChain
 from escrowd.chain.reading import Unreadable
+from escrowd.chain.source import Tip
 from escrowd.chain.transaction import block_version, parse_block, parse_transaction
 from escrowd.domain.watching import DENSE_BLOCK_IDS, BlockId, Cursor
 from escrowd.monero.daemon import MoneroDaemon
@@ -32,6 +33,19 @@ def check_common(cursor: Cursor, chain_height: int, common: BlockId | None) -> N
         raise WrongChain(f"of the {cursor.height} blocks that were watched the daemon has the first one at most")
     if cursor.height - 1 - common.height > DENSE_BLOCK_IDS and chain_height < cursor.height:
         raise _behind(cursor, chain_height)
+
+
+def check_rest(cursor: Cursor, tip: Tip, common: BlockId) -> None:
+    """Make sure that a daemon which is still reading the chain has not just the beginning of what was watched.
+
+    Such a daemon was set back, or is another one that lags: what it lacks is no reorganisation.
+
+    Raises:
+        DaemonBehind: it has; the deposits in the blocks that it lacks stay as they are.
+
+    """
+    if not tip.is_synchronized and common.hash == tip.hash and tip.height < cursor.height:
+        raise _behind(cursor, tip.height)
 
 
 async def newest_common(daemon: MoneroDaemon, cursor: Cursor) -> BlockId | None:

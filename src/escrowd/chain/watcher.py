@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from escrowd.chain.block_scan import chunk_of, outputs_in, spends_in
-from escrowd.chain.comparing import check_common, check_length
+from escrowd.chain.comparing import check_common, check_length, check_rest
 from escrowd.chain.errors import ChainInconsistent, DaemonBehind, UnreadableBlock, WrongChain
 from escrowd.chain.key_images import KeyImages
 from escrowd.chain.pool import Pool
@@ -253,6 +253,7 @@ class Watcher:
         common = part.blocks[0].id
         if not is_accepted:
             check_common(cursor, tip.height, common)
+            check_rest(cursor, tip, common)
         self._ahead = part.blocks[1:]
         if common not in cursor.block_ids:  # the first block of a chain that was accepted
             cursor = Cursor(cursor.height, cursor.time, common.hash, (common,))

@@ -10,10 +10,12 @@ from escrowd.bootstrap.service import RunningService
 from escrowd.domain.escrow.events import Disputed
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.payouts.plan import MOST_INPUTS
+from escrowd.monero.versions import Capability
 from escrowd.testing.lab import RegtestLab
 from escrowd.testing.ports import free_ports
 from escrowd.wallets.vault import KEY_BYTES
 from tests.contract.cli.conftest import Commands
+from tests.engine import has
 from tests.escrow_life import BUYER, VENDOR, XMR, EscrowLife, assert_paid_once
 
 pytestmark = pytest.mark.timeout(600)
@@ -46,7 +48,8 @@ async def test_ruling_of_the_command_line_is_paid_as_previewed(life: EscrowLife,
     (paid,) = view.payouts[-1].transactions
     previewed = amounts(ruled["preview"]["outputs"])
     difference = paid.network_fee - int(ruled["preview"]["network_fee"])
-    assert abs(difference) < paid.network_fee // 20
+    # 0.18.0.0 charges exact amounts by its first, higher estimate.
+    assert abs(difference) < paid.network_fee // (20 if has(Capability.SUBTRACT_FEE) else 3)
     assert {each.to: each.amount for each in paid.outputs} == {
         VENDOR: previewed[VENDOR], BUYER: previewed[BUYER] - difference,
     }  # fmt: skip

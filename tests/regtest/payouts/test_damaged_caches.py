@@ -8,7 +8,10 @@ import pytest
 from escrowd.domain.escrow.events import Released
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.payouts.records import PayoutStatus
 from escrowd.monero.errors import WalletNotOpened
+from escrowd.service.payouts.errors import WalletBehind
+from escrowd.testing.lab import RegtestLab
 from escrowd.wallets.caches import ASIDE
 from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
 
@@ -66,19 +69,34 @@ async def test_damaged_caches_are_made_anew(
         assert {role for role in ALL if any(f'"{role}"' in entry.data for entry in entries)} == set(roles)
 
 
-async def test_wallets_that_read_a_dead_branch_get_new_caches_and_pay(rough: Office) -> None:
-    """A wallet refuses to follow a fork of more than 100 blocks: its cache goes aside, and the payout goes on (E6)."""
-    async with rough.trade(7) as trade:
+async def sent_after_retries(trade: Trade) -> None:
+    """Carry the payout to the pool. A wallet of 0.18.0.0 is a few blocks short after its first reads of a new cache."""
+    for _ in range(3):
+        try:
+            await trade.advance()
+        except WalletBehind:
+            continue
+        break
+    (payout,) = await trade.payouts()
+    assert payout.status is PayoutStatus.BROADCAST
+
+
+async def test_wallets_that_read_a_dead_branch_get_new_caches_and_pay(tmp_path: Path) -> None:
+    """A wallet refuses to follow a fork of more than 100 blocks: its cache goes aside, and the payout goes on (E6).
+
+    On a chain of its own: the blocks that are taken back hold nothing of other tests.
+    """
+    async with RegtestLab.start() as lab, Office.open(lab, tmp_path) as office, office.trade(7) as trade:
         assert (await trade.fund()).status is Status.FUNDED
-        await rough.lab.mine(105)
+        await lab.mine(105)
         async with trade.lease() as lease:
             for role in ALL:
                 await lease.wallet(role).refresh()
             await lease.store()
-        await rough.lab.pop_blocks(105)
-        await rough.lab.mine(107, VENDOR.address)
+        await lab.pop_blocks(105)
+        await lab.mine(107, VENDOR.address)
         await trade.say(Released(), Who.BUYER)
-        assert (await trade.advance()).status is Status.PAYING
+        await sent_after_retries(trade)
         assert (await trade.finish()).status is Status.COMPLETED
         ((one,),) = [each.transactions for each in await trade.payouts()]
         assert await trade.office.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]

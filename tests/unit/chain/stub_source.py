@@ -27,11 +27,12 @@ class StubSource:
     at_once: int = 40
     #: By height: the transaction there that cannot be read, and the version of its block.
     unreadable: dict[int, tuple[str, int]] = field(default_factory=dict)
+    is_synchronized: bool = True
     pool: Mapping[str, str] = field(default_factory=dict)
     pool_asked: list[str] = field(default_factory=list)
 
     async def tip(self) -> Tip:
-        return Tip(len(self.ids), self.ids[-1], is_synchronized=True)
+        return Tip(len(self.ids), self.ids[-1], self.is_synchronized)
 
     async def genesis(self) -> str:
         return self.ids[0]

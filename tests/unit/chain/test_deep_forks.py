@@ -127,6 +127,20 @@ async def test_shorter_chain_that_parts_far_below_is_waited_for() -> None:
     assert (await watching.look()).block_ids[-1].hash == watching.source.ids[-1]
 
 
+async def test_blocks_that_a_daemon_has_still_to_read_are_no_reorganisation() -> None:
+    """A daemon that was set back by some blocks, and says so, takes no deposit back; one that is complete does."""
+    old = chain(400)
+    watching = Watching(old)
+    await watching.look()
+    recorded = len(watching.log.progress)
+    watching.source.ids, watching.source.is_synchronized = old[:390], False
+    with pytest.raises(DaemonBehind):
+        await watching.watcher.advance()
+    assert watching.log.progress[recorded:] == []
+    watching.source.is_synchronized = True
+    assert (await watching.look()).height == 390
+
+
 @pytest.mark.parametrize("on", [0, 1])
 async def test_other_chain_is_followed_only_when_accepted(on: int) -> None:
     """Another first block, or only the first one in common: it waits until the operator accepts just that chain."""
