@@ -1,5 +1,6 @@
 """Caches of wallets are disposable: money moves whatever became of them (findings E5)."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,12 +72,13 @@ async def test_damaged_caches_are_made_anew(
 
 async def sent_after_retries(trade: Trade) -> None:
     """Carry the payout to the pool. A wallet of 0.18.0.0 is a few blocks short after its first reads of a new cache."""
-    for _ in range(3):
+    for _ in range(20):
         try:
             await trade.advance()
         except WalletBehind:
-            continue
-        break
+            await asyncio.sleep(1)
+        else:
+            break
     (payout,) = await trade.payouts()
     assert payout.status is PayoutStatus.BROADCAST
 
