@@ -1,6 +1,5 @@
 """Caches of wallets are disposable: money moves whatever became of them (findings E5)."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import pytest
 from escrowd.domain.escrow.events import Released
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.parties import WalletRole
-from escrowd.domain.payouts.records import PayoutStatus
 from escrowd.monero.errors import WalletNotOpened
-from escrowd.service.payouts.errors import WalletBehind
+from escrowd.monero.versions import Capability
 from escrowd.testing.lab import RegtestLab
 from escrowd.wallets.caches import ASIDE
+from tests.engine import has
 from tests.regtest.payouts.office import AMOUNT, VENDOR, Office, Trade
 
 TWO, ALL = (WalletRole.BUYER, WalletRole.VENDOR), tuple(WalletRole)
@@ -70,19 +69,6 @@ async def test_damaged_caches_are_made_anew(
         assert {role for role in ALL if any(f'"{role}"' in entry.data for entry in entries)} == set(roles)
 
 
-async def sent_after_retries(trade: Trade) -> None:
-    """Carry the payout to the pool. A wallet of 0.18.0.0 is a few blocks short after its first reads of a new cache."""
-    for _ in range(20):
-        try:
-            await trade.advance()
-        except WalletBehind:
-            await asyncio.sleep(1)
-        else:
-            break
-    (payout,) = await trade.payouts()
-    assert payout.status is PayoutStatus.BROADCAST
-
-
 async def test_wallets_that_read_a_dead_branch_get_new_caches_and_pay(tmp_path: Path) -> None:
     """A wallet refuses to follow a fork of more than 100 blocks: its cache goes aside, and the payout goes on (E6).
 
@@ -96,15 +82,19 @@ async def test_wallets_that_read_a_dead_branch_get_new_caches_and_pay(tmp_path: 
                 await lease.wallet(role).refresh()
             await lease.store()
         await lab.pop_blocks(105)
-        await lab.mine(107, VENDOR.address)
+        await lab.mine(130, VENDOR.address)
         await trade.say(Released(), Who.BUYER)
-        await sent_after_retries(trade)
+        assert (await trade.advance()).status is Status.PAYING
         assert (await trade.finish()).status is Status.COMPLETED
         ((one,),) = [each.transactions for each in await trade.payouts()]
         assert await trade.office.paid_to(VENDOR, [one.txid]) == [AMOUNT - one.network_fee]
         remade = [entry.data for entry in await trade.log() if entry.type == "inner.CacheRemade"]
-        assert len(remade) in (2, 3)
-        assert all("reorg exceeds maximum allowed depth" in each for each in remade)
+        if has(Capability.STALE_DATA_FIXED):
+            assert len(remade) in (2, 3)
+            assert all("reorg exceeds maximum allowed depth" in each for each in remade)
+        else:
+            # 0.18.0.0 answers OK and stays where it is: it counts as stuck, and pays what came before its block.
+            assert remade == []
 
 
 async def test_wallet_that_does_not_open_without_its_cache_either_is_tried_once(rough: Office) -> None:
