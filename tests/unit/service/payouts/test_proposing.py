@@ -10,13 +10,18 @@ from typing_extensions import override
 from escrowd.domain.escrow.terms import FeeRule, Terms
 from escrowd.domain.networks import Network
 from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.plan import PayoutPlan, plan_payout
 from escrowd.domain.payouts.records import PaidOutput, PayoutKind
 from escrowd.domain.secret import Secret
-from escrowd.service.payouts.errors import TooManyInputs
-from escrowd.service.payouts.proposing import propose_exact_amounts
+from escrowd.monero.errors import NotEnoughMoney, Refused, TransferRefused
+from escrowd.monero.results_signing import BuiltTransaction
+from escrowd.monero.results_wallet import Recipient
+from escrowd.service.payouts.errors import ProposalRefused, TooManyInputs
+from escrowd.service.payouts.proposing import propose_exact_amounts, propose_less_fee
 from escrowd.service.payouts.wallets import Proposal, Signers
+from escrowd.service.ports import Lease
 
 XMR = 10**12
 RATE = FeeRate(80_000, 10_000)
@@ -152,3 +157,64 @@ async def test_impossible_build_is_tried_for_ever() -> None:
     answers = iter([ASKED // 2])
     with pytest.raises(TooManyInputs, match="does not build with that"):
         await proposed(lambda _left: next(answers, None))
+
+
+# --- one receiver bears the fee ---------------------------------------------------------------------------------------
+
+
+class Building:
+    """A proposer's wallet, which notes what it is to build, and builds it or refuses."""
+
+    def __init__(self, refusal: Refused | None = None) -> None:
+        self._refusal = refusal
+        self.asked: list[tuple[tuple[str, ...], list[int]]] = []
+
+    async def transfer(self, recipients: Sequence[Recipient], **options: object) -> BuiltTransaction:
+        subtracted = cast("Sequence[int]", options["subtract_fee_from_outputs"])
+        self.asked.append((tuple(each.address for each in recipients), list(subtracted)))
+        if self._refusal is not None:
+            raise self._refusal
+        amount = sum(each.amount for each in recipients)
+        return BuiltTransaction(amount=amount, fee=ASKED, weight=1, multisig_txset=Secret("set"))
+
+    def doing(self, _work: object) -> "Building":
+        return self
+
+
+class Lent:
+    """A lease on two such wallets."""
+
+    def __init__(self, wallet: Building) -> None:
+        self._wallet = wallet
+
+    def wallet(self, _role: WalletRole) -> Building:
+        return self._wallet
+
+
+def signers_of(wallet: Building, plan: PayoutPlan) -> Signers:
+    """Return signers whose proposer is this wallet."""
+    return Signers(cast("Lease", Lent(wallet)), (WalletRole.BUYER, WalletRole.VENDOR), plan)
+
+
+def a_split() -> PayoutPlan:
+    """Return a split between two receivers."""
+    terms = Terms(Network.REGTEST, XMR, "to the buyer", "to the vendor")
+    return plan_payout(terms, PayoutKind.SPLIT, XMR // 3, [ReceivedOutput("tx", 0, "key", XMR)])
+
+
+async def test_bearer_of_the_fee_stands_first_and_alone_bears_it() -> None:
+    """wallet2 counts the bearers wrongly unless it is the first one; all that goes in is named (E4)."""
+    wallet, plan = Building(), a_split()
+    await propose_less_fee(signers_of(wallet, plan), plan, RATE)
+    assert wallet.asked == [(("to the buyer", "to the vendor"), [0])]
+    assert sum(each.amount for each in plan.outputs_before_fee(ASKED)) == plan.total
+
+
+@pytest.mark.parametrize(
+    "refusal", [TransferRefused("transfer", -16, "tx not possible"), NotEnoughMoney("transfer", -17, "no")]
+)
+async def test_build_that_the_wallet_refuses_counts_as_a_refused_proposal(refusal: Refused) -> None:
+    """It is not tried again without end: after some refusals an operator has to look at it."""
+    plan = a_split()
+    with pytest.raises(ProposalRefused, match="does not build the payout"):
+        await propose_less_fee(signers_of(Building(refusal), plan), plan, RATE)
