@@ -85,4 +85,4 @@ async def unreadable_at(daemon: MoneroDaemon, height: int, passed_over: Collecti
 
 
 def _behind(cursor: Cursor, chain_height: int) -> DaemonBehind:
-    return DaemonBehind(f"the daemon has {chain_height} blocks, and {cursor.height} were looked through before")
+    return DaemonBehind(f"the daemon has {chain_height} blocks, and {cursor.height} were scanned before")

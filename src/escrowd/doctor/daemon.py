@@ -89,7 +89,7 @@ OTHER_BLOCKS: Final = Kind(
 )
 BEHIND: Final = Kind(
     "chain.behind",
-    "the daemon has {height} blocks, and {seen} were looked through before",
+    "the daemon has {height} blocks, and {seen} were scanned before",
     "wait until the daemon has caught up, or name the one that was used before; where its shorter chain is the one to "
     "follow, 'escrowd chain rescan --accept'",
 )

@@ -1,4 +1,4 @@
-"""A hard fork that is announced: how far away it is, and when integrators are told of it. Pure."""
+"""A hard fork that is announced: how far away it is, and when integrators get the event. Pure."""
 
 from dataclasses import dataclass
 from typing import Final

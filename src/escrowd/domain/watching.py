@@ -62,7 +62,7 @@ class Cursor:
     time: int
     #: Id of the first block of the chain, hex.
     genesis: str
-    #: Blocks that were looked through, oldest first: the last ``DENSE_BLOCK_IDS``, below them fewer and fewer, and the
+    #: Blocks that were scanned, oldest first: the last ``DENSE_BLOCK_IDS``, below them fewer and fewer, and the
     #: first block of the chain.
     block_ids: tuple[BlockId, ...]
 
@@ -144,7 +144,7 @@ class AcceptedChain:
     """An operator's decision to follow the chain that holds this block, in place of the one that was watched."""
 
     block: BlockId
-    #: The last block that was looked through when it was decided: the decision is for that chain only.
+    #: The last block that was scanned when it was decided: the decision is for that chain only.
     instead_of: str
 
 
