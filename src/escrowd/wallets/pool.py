@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 #: Seconds that a process gets to save its wallet and end.
 END_PATIENCE: Final = 30.0
-#: How many processes start at a time. Each spins for a second by the wall clock, so a handful together take no longer
+#: How many processes start at a time. One of 0.18.0.0 spins for a second by the wall clock, so a handful take no longer
 #: than one alone; hundreds would keep each other from answering in time.
 STARTS_AT_ONCE: Final = 8
 

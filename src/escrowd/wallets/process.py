@@ -32,8 +32,8 @@ from escrowd.wallets.vault import Vault, random_password
 log = structlog.get_logger()
 
 LOOPBACK: Final = "127.0.0.1"
-#: Seconds until a fresh process must answer. It takes one: every Monero program first measures the processor's clock
-#: for a second (``get_ticks_per_ns`` in ``perf_timer.cpp``). The rest is for a machine that is busy.
+#: Seconds until a fresh process must answer. 0.18.0.0 takes one: it first measures the processor's clock for a
+#: second (``get_ticks_per_ns`` in ``perf_timer.cpp``); 0.18.5.3 takes a tenth. The rest is for a machine that is busy.
 START_TIMEOUT: Final = 20.0
 #: How often another port is tried when somebody else took the one that was free a moment ago.
 PORT_TRIES: Final = 3
@@ -211,15 +211,18 @@ class WalletProcess(WalletServer):
     async def end(self, patience: float) -> None:
         """End the child, saving its wallet if ``patience`` (seconds) allows, and forget it."""
         self.raise_fence()
-        if patience > 0 and self.fault is None:
-            await self.running.end(patience)
-        else:
-            await self.running.kill()
-        self.running.close()
-        await self._http.close()
-        if self.fault is not None:
-            self._around.registry.keep_log(self.name)
-        self._around.registry.forget(self.name)
+        try:
+            if patience > 0 and self.fault is None:
+                await self.running.end(patience)
+            else:
+                await self.running.kill()
+            if self.fault is not None:
+                self._around.registry.keep_log(self.name)
+            self._around.registry.forget(self.name)
+        finally:
+            # Where this is cancelled, the record stays, and the next start of the service ends or adopts the process.
+            self.running.close()
+            await self._http.close()
 
     def leave(self) -> None:
         """Give up the grip and leave the child running, for adoption by the next start."""

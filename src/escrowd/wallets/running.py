@@ -123,7 +123,8 @@ class RunningProcess:
         watched = os.dup(self._pidfd)
         loop.add_reader(watched, ended.set)
         try:
-            await asyncio.wait_for(ended.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await ended.wait()
         except TimeoutError:
             return False
         finally:

@@ -1,8 +1,10 @@
 """The programs are exchanged under escrows, forwards and back, and each of them is paid out.
 
+Each test has a chain of its own: wallets without caches find all that earlier tests paid to the kept sets.
 These tests need both engines, whichever is under test: the newest, and 0.18.0.0 (:mod:`escrowd.testing.two_engines`).
 """
 
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -22,6 +24,13 @@ from tests.regtest.chain.mining import mine_by_hand
 from tests.regtest.payouts.office import AMOUNT, Office
 from tests.regtest.payouts.test_damaged_caches import moved_aside, release
 from tests.unit.chain.sender import keys_of
+
+
+@pytest.fixture
+async def own_lab() -> AsyncIterator[RegtestLab]:
+    """Start a chain for one test."""
+    async with RegtestLab.start() as lab:
+        yield lab
 
 
 @pytest.fixture

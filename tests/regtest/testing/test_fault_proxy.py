@@ -138,8 +138,9 @@ async def test_leaves_no_socket_open(recwarn: pytest.WarningsRecorder) -> None:
                     await asyncio.sleep(0)
                 if turns % 2:
                     proxy.fault = Fault.REFUSE
-            with suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 5) == b""
+            async with asyncio.timeout(5):
+                with suppress(ConnectionError):
+                    assert await reader.read() == b""
             writer.close()
             await asyncio.sleep(0)
         gc.collect()

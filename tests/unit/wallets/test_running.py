@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -28,6 +29,25 @@ async def test_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     while "ready" not in ready.read_text():
         assert not await running.wait(0.01)
     await running.end(patience=0.05)
+    assert not running.is_alive
+    running.close()
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_cancellation_that_comes_as_the_process_ends_is_not_lost(tmp_path: Path, steps: int) -> None:
+    """A wait that is cancelled so many steps of the event loop after the process ended raises CancelledError."""
+    running = RunningProcess.spawn(SLEEP, {}, tmp_path / "out")
+    waiting = asyncio.create_task(running.wait(5))
+    await asyncio.sleep(0)
+    running.signal(signal.SIGKILL)
+    os.waitid(os.P_PID, running.identity.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the event loop must stand still
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    if waiting.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    else:
+        assert await waiting
     assert not running.is_alive
     running.close()
 
