@@ -1,6 +1,7 @@
 """What the watcher and the wallets found on chain, in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import delete, select
@@ -20,6 +21,17 @@ COMMON: Final = "common"
 SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
 
 
+@dataclass(frozen=True, slots=True)
+class OutputRow:
+    """An output as it is stored."""
+
+    escrow: str
+    txid: str
+    key: str
+    index: int
+    body: str
+
+
 class LedgerTable:
     """The ledgers of one transaction."""
 
@@ -37,7 +49,28 @@ class LedgerTable:
             spends=await self._spends(escrow),
             our_txids=await self._our_txids(payouts),
             paid_out=paid_out(payouts),
+            lost=await self.lost(escrow),
         )
+
+    async def lost(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
+        """Return the outputs of an escrow that left blocks and pool, as they were last, the latest loss last."""
+        table = schema.lost_outputs
+        query = select(table.c.body).where(table.c.escrow == escrow)
+        rows = await self._session.connection.execute(
+            query.order_by(table.c.lost_at, table.c.txid, table.c.key, table.c.index)
+        )
+        return tuple(decoded(each, ReceivedOutput) for each in rows.scalars())
+
+    async def note_lost(self, rows: Iterable[OutputRow]) -> None:
+        """Keep outputs that left blocks and pool. One that is found again leaves these by :meth:`put_output`."""
+        lost_at = await self._session.now()
+        for row in rows:
+            statement = self._session.insert(schema.lost_outputs).values(**asdict(row), lost_at=lost_at)
+            await self._session.connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["escrow", "txid", "key", "index"], set_={"lost_at": lost_at, "body": row.body}
+                )
+            )
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return the outputs of an escrow, in the order of the chain, the pool last."""
@@ -66,6 +99,10 @@ class LedgerTable:
         table = schema.outputs
         copies = (table.c.escrow == escrow, table.c.key == output.key, table.c.source == "wallet")
         await self._session.connection.execute(delete(table).where(*copies))
+        lost = schema.lost_outputs
+        # Not by its place in the transaction, which a wallet does not know.
+        found = (lost.c.escrow == escrow, lost.c.txid == output.txid, lost.c.key == output.key)
+        await self._session.connection.execute(delete(lost).where(*found))
         values = {
             "escrow": escrow,
             "txid": output.txid,

@@ -53,9 +53,10 @@ class OverviewTable:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_ESCROW, _OUTPUT, _PAYOUT, _ATTEMPT, _SPEND, _TIP, _CLOCK = (
+_ESCROW, _OUTPUT, _LOST, _PAYOUT, _ATTEMPT, _SPEND, _TIP, _CLOCK = (
     "escrow",
     "output",
+    "lost",
     "payout",
     "attempt",
     "spend",
@@ -66,9 +67,10 @@ _NOBODYS: Final = literal_column("''", Text)
 
 
 def _question(dialect: str) -> CompoundSelect[Any]:
-    escrows, outputs, payouts, attempts, spends = (
+    escrows, outputs, lost, payouts, attempts, spends = (
         schema.escrows,
         schema.outputs,
+        schema.lost_outputs,
         schema.payouts,
         schema.attempts,
         schema.spends,
@@ -77,6 +79,7 @@ def _question(dialect: str) -> CompoundSelect[Any]:
     return union_all(
         _part(_ESCROW, escrows.c.id, escrows.c.version, escrows.c.body).where(wanted(escrows.c.id)),
         _part(_OUTPUT, outputs.c.escrow, null(), outputs.c.body).where(wanted(outputs.c.escrow)),
+        _part(_LOST, lost.c.escrow, lost.c.lost_at, lost.c.body).where(wanted(lost.c.escrow)),
         _part(_PAYOUT, payouts.c.escrow, payouts.c.number, payouts.c.body).where(wanted(payouts.c.escrow)),
         _part(_ATTEMPT, payouts.c.escrow, null(), attempts.c.body)
         .join_from(payouts, attempts, attempts.c.payout == payouts.c.id)
@@ -123,6 +126,8 @@ class _Found:
 
     escrow: Escrow | None = None
     outputs: list[ReceivedOutput] = field(default_factory=list)
+    #: Each with the time at which it was lost.
+    lost: list[tuple[int, ReceivedOutput]] = field(default_factory=list)
     payouts: list[tuple[int, Payout]] = field(default_factory=list)
     spends: list[Spend] = field(default_factory=list)
     txids: set[str] = field(default_factory=set)
@@ -147,6 +152,8 @@ def _take(found: _Found, kind: str, number: int | None, body: str) -> None:
         found.escrow = decoded(body, Escrow)
     elif kind == _OUTPUT:
         found.outputs.append(decoded(body, ReceivedOutput))
+    elif kind == _LOST:
+        found.lost.append((number or 0, decoded(body, ReceivedOutput)))
     elif kind == _PAYOUT:
         found.payouts.append((number or 0, decoded(body, Payout)))
     elif kind == _ATTEMPT:
@@ -165,8 +172,14 @@ def _account(found: _Found, tip: tuple[int, int]) -> Account:
         spends=tuple(sorted(found.spends, key=lambda each: (each.key_image, each.txid))),
         our_txids=frozenset(found.txids),
         paid_out=paid_out(payouts),
+        lost=tuple(each for _, each in sorted(found.lost, key=_loss)),
     )
     return Account(ledger, payouts)
+
+
+def _loss(lost: tuple[int, ReceivedOutput]) -> tuple[int, str, str, int]:
+    """Return where a lost output stands in the order of losses, the latest last."""
+    return lost[0], lost[1].txid, lost[1].key, lost[1].index
 
 
 def _place(output: ReceivedOutput) -> tuple[bool, int, str, int]:

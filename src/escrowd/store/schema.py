@@ -191,6 +191,19 @@ outputs: Final = Table(
     _one_of("source", "watcher", "wallet"),
 )
 
+#: Outputs that were in a block or in the pool and are in neither now. Kept for the operator; never pruned.
+lost_outputs: Final = Table(
+    "lost_outputs",
+    metadata,
+    Column("escrow", Text, primary_key=True),
+    Column("txid", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("lost_at", BigInteger, nullable=False),
+    #: With the height of the last block that held it.
+    Column("body", Text, nullable=False),
+)
+
 key_images: Final = Table(
     "key_images",
     metadata,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Select, Table, delete, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, Table, delete, or_, select, text, update
 
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import EscrowId
@@ -26,7 +26,7 @@ from escrowd.store import schema
 from escrowd.store.chain_decisions import ChainTable
 from escrowd.store.coding import encoded
 from escrowd.store.database import Database
-from escrowd.store.ledgers import COMMON, LedgerTable
+from escrowd.store.ledgers import COMMON, LedgerTable, OutputRow
 from escrowd.store.session import Session
 from escrowd.store.work import WorkTable, escrow_key
 
@@ -139,6 +139,8 @@ class SqlWatchLog:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _AWAITING: Final = (Status.AWAITING_FUNDING, Status.CONFIRMING)
+#: Escrows whose payments in the pool are scanned. That of an archived address leaves the findings and not the pool.
+_SCANNED_IN_POOL: Final = select(schema.watched.c.escrow).where(schema.watched.c.lane == str(Lane.ACTIVE))
 
 
 class _Recording:
@@ -205,7 +207,9 @@ class _Recording:
         return found
 
     async def _roll_back(self, height: int) -> None:
-        for table in (schema.outputs, schema.spends):
+        outputs, spends = schema.outputs, schema.spends
+        await self._ledgers.note_lost(await self._output_rows(outputs.c.height >= height))
+        for table in (outputs, spends):
             await self._session.connection.execute(delete(table).where(table.c.height >= height))
         await self._session.connection.execute(
             update(schema.watched).where(schema.watched.c.scanned > height).values(scanned=height)
@@ -231,9 +235,10 @@ class _Recording:
 
     async def _replace_pool(self, pool: PoolFindings, watched: set[EscrowId]) -> None:
         """Let the pool be what it is now. What is in a block stays as it is."""
-        for table in (schema.outputs, schema.spends):
-            await self._session.connection.execute(delete(table).where(table.c.height.is_(None)))
         outputs, spends = schema.outputs, schema.spends
+        before = await self._output_rows(outputs.c.height.is_(None), outputs.c.escrow.in_(_SCANNED_IN_POOL))
+        for table in (outputs, spends):
+            await self._session.connection.execute(delete(table).where(table.c.height.is_(None)))
         mined_outputs = await self._mined(select(outputs.c.escrow, outputs.c.txid, outputs.c.index), outputs)
         mined_spends = await self._mined(select(spends.c.escrow, spends.c.key_image, spends.c.txid), spends)
         await self._put(
@@ -241,6 +246,14 @@ class _Recording:
             [each for each in pool.spends if (each.escrow, each.spend.key_image, each.spend.txid) not in mined_spends],
             watched,
         )
+        still = {(each.escrow, each.output.txid, each.output.key) for each in pool.outputs}
+        await self._ledgers.note_lost(each for each in before if (each.escrow, each.txid, each.key) not in still)
+
+    async def _output_rows(self, *which: ColumnElement[bool]) -> list[OutputRow]:
+        """Return rows of outputs."""
+        table = schema.outputs
+        columns = table.c.escrow, table.c.txid, table.c.key, table.c.index, table.c.body
+        return [OutputRow(*row) for row in await self._session.connection.execute(select(*columns).where(*which))]
 
     async def _mined(self, query: Select[Any], table: Table) -> set[tuple[Any, ...]]:
         found: set[tuple[Any, ...]] = set()

@@ -220,7 +220,9 @@ async def assert_same(log: SqlWatchLog, memory: MemoryWatchLog, store: SqlStore)
         escrow = escrow_id(number)
         assert set(await log.outputs(escrow)) == set(await memory.outputs(escrow))
         async with store.transaction() as tx:
-            assert set((await tx.ledgers.ledger(escrow)).spends) == set(memory.spends(escrow))
+            ledger = await tx.ledgers.ledger(escrow)
+        assert set(ledger.spends) == set(memory.spends(escrow))
+        assert set(ledger.lost) == set(memory.lost(escrow))
 
 
 # --- what wallets know -----------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class Ledger:
     our_txids: frozenset[str] = frozenset()
     #: One-time keys of the outputs that the ordered payout spends; empty before there is one.
     paid_out: frozenset[str] = frozenset()
+    #: Outputs that were in a block or in the pool and are in neither now, as they were last; the latest loss last.
+    lost: tuple[ReceivedOutput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

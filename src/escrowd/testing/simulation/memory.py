@@ -259,6 +259,7 @@ class MemoryLedgers:
             spends=tables.spends.get(escrow, ()),
             our_txids=frozenset(one.txid for each in signed for one in each.transactions),
             paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
+            lost=tables.lost.get(escrow, ()),
         )
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:

@@ -99,6 +99,8 @@ class Tables:
         self.attempts: Table[tuple[str, int], Attempt] = Table(undo)
         self.raw: Table[str, str] = Table(undo)
         self.watched: Table[EscrowId, tuple[ReceivedOutput, ...]] = Table(undo)
+        #: Outputs that left blocks and pool, the latest loss last.
+        self.lost: Table[EscrowId, tuple[ReceivedOutput, ...]] = Table(undo)
         self.from_wallets: Table[EscrowId, tuple[ReceivedOutput, ...]] = Table(undo)
         self.spends: Table[EscrowId, tuple[Spend, ...]] = Table(undo)
         self.key_images: Table[EscrowId, tuple[tuple[str, str], ...]] = Table(undo)

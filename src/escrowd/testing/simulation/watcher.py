@@ -3,7 +3,7 @@
 from typing import Final, TypeVar
 
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.outputs import ReceivedOutput, Spend
+from escrowd.domain.outputs import MAX_SOURCES, ReceivedOutput, Spend
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.memory import Memory
 from escrowd.testing.simulation.tables import Lane, Tables
@@ -74,6 +74,9 @@ class SimulatedWatcher:
             # What was replaced is forgotten at once, and what came instead is found at the next look everywhere.
             now = _below(before[0], fork), _below(before[1], fork)
         tables.watched[escrow], tables.spends[escrow] = now
+        gone = _gone(before[0], now[0], is_pool_scanned=lane is Lane.ACTIVE)
+        if gone or escrow in tables.lost:
+            tables.lost[escrow] = (*_gone(tables.lost.get(escrow, ()), now[0], is_pool_scanned=True), *gone)
         return now != before
 
     def _outputs(self, escrow: EscrowId, *, pool: bool) -> tuple[ReceivedOutput, ...]:
@@ -107,6 +110,7 @@ class SimulatedWatcher:
             height=height,
             global_index=global_index,
             double_spend_seen=transaction.txid in self._chain.disputed,
+            sources=transaction.key_images[:MAX_SOURCES],
         )
 
     def _spends(self, tables: Tables, escrow: EscrowId, *, pool: bool) -> tuple[Spend, ...]:
@@ -127,6 +131,14 @@ def is_looked_for(output: ReceivedOutput | SimulatedOutput) -> bool:
 # ---------------------------------------------------------------------------------------------------------------------
 
 FoundT = TypeVar("FoundT", ReceivedOutput, Spend)
+
+
+def _gone(
+    before: tuple[ReceivedOutput, ...], now: tuple[ReceivedOutput, ...], *, is_pool_scanned: bool
+) -> tuple[ReceivedOutput, ...]:
+    """Return the outputs that are not there now. What an archived address had in the pool may still be in it."""
+    there = {(each.txid, each.key) for each in now}
+    return tuple(each for each in before if (each.txid, each.key) not in there and (each.is_mined or is_pool_scanned))
 
 
 def _below(found: tuple[FoundT, ...], fork: int) -> tuple[FoundT, ...]:
