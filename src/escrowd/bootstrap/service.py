@@ -38,6 +38,7 @@ from escrowd.service.keying.sets import HostedSets
 from escrowd.service.observing import Done, Observer, nobody_wants_to_know
 from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.payouts.following import Following
 from escrowd.service.webhooks.settings import WebhookSettings
 from escrowd.service.work_metrics import WorkCollector
 from escrowd.service.worker import RowHandler, WorkClaim, Worker, WorkerSettings
@@ -141,7 +142,9 @@ async def open_service(
         keyer = await enter(_keyer(house, wallets, KeepOpen.ALWAYS))
         engine = await enter(_engine_watch(house, store, wallets))
         handlers = _handlers(house, store, wallets, monitor, keyer, database)
-        advance = EscrowAdvance(store, *handlers, monitor, observe, lambda: engine.notice, cache_news)
+        advance = EscrowAdvance(
+            store, handlers, Following(store, wallets.daemon), monitor, observe, lambda: engine.notice, cache_news
+        )
         deliver = await enter(webhook_handler(store, house.vault, house.webhooks, wallets.metrics))
         worker = await enter(_worker(house, database, advance, deliver))
         wallets.metrics.register(WorkCollector(worker))
@@ -246,8 +249,8 @@ def _handlers(
     monitor: BlockchainMonitor,
     keyer: Keyer,
     database: Database,
-) -> tuple[dict[Effect, Handler], PayoutDesk]:
-    """Return what carries out each effect, and who looks after what was sent."""
+) -> dict[Effect, Handler]:
+    """Return what carries out each effect."""
     desk = PayoutDesk(store, wallets.manager, wallets.daemon, house.vault, monitor)
     funding = FundingCheck(store, wallets.manager, wallets.daemon)
     housekeeping = Housekeeping(store, VaultedWatching(monitor, house.vault), wallets.manager)
@@ -269,7 +272,7 @@ def _handlers(
         Effect.REMIND_ARBITER: housekeeping.remind_arbiter,
         Effect.TELL_OPERATOR: housekeeping.tell_operator,
     }
-    return handlers, desk
+    return handlers
 
 
 def _worker(house: ServiceHouse, database: Database, advance: EscrowAdvance, deliver: RowHandler) -> Worker:

@@ -82,8 +82,8 @@ class LedgerRows(Protocol):
     async def ledger(self, escrow: EscrowId) -> Ledger:
         """Return everything known of an escrow's money, with the tip that the watcher has reached.
 
-        ``our_txids`` are those of all signed attempts; ``paid_out`` the keys of the newest payout that was ordered
-        (not returned) and not abandoned.
+        ``our_txids`` are those of all signed attempts; ``planned`` and ``paid_out`` go by
+        :mod:`escrowd.domain.payouts.books`.
         """
         ...
 

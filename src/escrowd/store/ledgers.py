@@ -9,7 +9,8 @@ from sqlalchemy import delete, select
 from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput, Spend
-from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
+from escrowd.domain.payouts.books import paid_out_keys, planned_keys
+from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
 from escrowd.store.prepared import Prepared
@@ -42,13 +43,17 @@ class LedgerTable:
         """Return everything known of an escrow's money, with the tip that the watcher has reached."""
         height, time = await self._tip()
         payouts = await self._payouts(escrow)
+        outputs = await self.outputs(escrow)
+        spends, key_images = await self._spends(escrow), dict(await self.key_images(escrow))
         return Ledger(
             chain_height=height,
             chain_time=time,
-            outputs=await self.outputs(escrow),
-            spends=await self._spends(escrow),
+            outputs=outputs,
+            spends=spends,
             our_txids=await self._our_txids(payouts),
-            paid_out=paid_out(payouts),
+            key_images=key_images,
+            planned=planned_keys(payouts, outputs),
+            paid_out=paid_out_keys(payouts, spends, key_images),
             lost=await self.lost(escrow),
         )
 
@@ -161,15 +166,8 @@ class LedgerTable:
         return tuple(Spend(*row) for row in rows)
 
 
-def paid_out(payouts: Sequence[Payout]) -> frozenset[str]:
-    """Return what the newest payout spends that was ordered and not abandoned: one-time keys."""
-    ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
-    return frozenset(ordered[-1].output_keys) if ordered else frozenset()
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 
 _TIP: Final = Prepared(
     lambda _: select(schema.cursors.c.height, schema.cursors.c.time).where(schema.cursors.c.lane == COMMON)
 )
-_STANDING: Final = frozenset(PayoutStatus) - {PayoutStatus.ABANDONED}

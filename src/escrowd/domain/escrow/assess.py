@@ -5,10 +5,17 @@ ledger and the escrow, so it may be asked again at any time, and says nothing ne
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from escrowd.domain.escrow.events import DepositConfirmed, DepositReorged, DepositSeen, Event, SpentOutside
+from escrowd.domain.escrow.events import (
+    DepositConfirmed,
+    DepositReorged,
+    DepositSeen,
+    DepositSpent,
+    Event,
+    SpentOutside,
+)
 from escrowd.domain.escrow.facts import DepositFacts, Escrow, Moment
 from escrowd.domain.escrow.status import ENDED, Status
 from escrowd.domain.identifiers import EscrowId
@@ -32,10 +39,26 @@ class Ledger:
     spends: tuple[Spend, ...] = ()
     #: Ids of all transactions that the service itself sent for this escrow.
     our_txids: frozenset[str] = frozenset()
-    #: One-time keys of the outputs that the ordered payout spends; empty before there is one.
+    #: Key image of each one-time key, hex, as far as wallets have computed them.
+    key_images: Mapping[str, str] = field(default_factory=dict)
+    #: One-time keys of the outputs that the ordered payout under way is to spend; empty where none is under way.
+    planned: frozenset[str] = frozenset()
+    #: One-time keys of the outputs that ordered payouts have spent or are to spend: no late money.
     paid_out: frozenset[str] = frozenset()
     #: Outputs that were in a block or in the pool and are in neither now, as they were last; the latest loss last.
     lost: tuple[ReceivedOutput, ...] = ()
+
+    @property
+    def spent(self) -> frozenset[str]:
+        """One-time keys of the outputs that a transaction in a block spends."""
+        images = {each.key_image for each in self.spends if each.height is not None}
+        return frozenset(key for key, image in self.key_images.items() if image in images)
+
+    @property
+    def spent_outside(self) -> frozenset[str]:
+        """One-time keys of the outputs that a transaction in a block spends which is not the service's own."""
+        images = {each.key_image for each in self.spends if each.height is not None and each.txid not in self.our_txids}
+        return frozenset(key for key, image in self.key_images.items() if image in images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +108,13 @@ def deposit_facts(escrow: Escrow, ledger: Ledger) -> DepositFacts:
         spendable = (each for each in late if is_spendable(each.output, ledger))
         return replace(escrow.deposit, late_seen=_sum(late), late_spendable=_sum(spendable))
     counts = [each for each in judged if each.reason is None]
+    spent = ledger.spent
     return DepositFacts(
         seen=_sum(counts),
         confirmed=_sum(each for each in counts if each.confirmations >= escrow.terms.confirmations),
         late_seen=_sum(each for each in judged if each.reason is WhyNot.LATE),
         uncounted=_sum(each for each in judged if each.reason in _NEVER_COUNTS),
+        spent=_sum(each for each in counts if each.output.key in spent),
     )
 
 
@@ -130,13 +155,15 @@ def _reason(escrow: Escrow, ledger: Ledger, output: ReceivedOutput) -> WhyNot | 
     if reason is not None or output.key in ledger.paid_out:
         return reason
     # An escrow that is held keeps its planned payout, until that is abandoned.
-    is_planned = escrow.status in (Status.PAYING, Status.HELD) and bool(ledger.paid_out)
+    is_planned = escrow.status in (Status.PAYING, Status.HELD) and bool(ledger.planned)
     return WhyNot.LATE if is_planned or escrow.status in ENDED else None
 
 
 def _goes_back(judgement: Judgement, ledger: Ledger) -> bool:
-    """Whether it goes back to the buyer after the end: everything that the payout did not take along."""
-    return judgement.output.key not in ledger.paid_out and judgement.reason is not WhyNot.DOUBLE_SPENT
+    """Whether it goes back to the buyer after the end, or went: everything that no payout and no other took along."""
+    key = judgement.output.key
+    is_gone = key in ledger.paid_out or key in ledger.spent_outside
+    return not is_gone and judgement.reason is not WhyNot.DOUBLE_SPENT
 
 
 def _sum(judgements: Iterable[Judgement]) -> int:
@@ -150,11 +177,20 @@ def _changes(old: DepositFacts, new: DepositFacts) -> tuple[Event, ...]:
         old = _least_of(new, old)
         events.append(DepositReorged(old))
     seen = replace(new, confirmed=min(old.confirmed, new.seen), late_spendable=old.late_spendable)
-    if seen != old:
+    if _differs(seen, old):
         events.append(DepositSeen(seen))
-    if new != seen:
+        old = seen
+    if _differs(new, seen):
         events.append(DepositConfirmed(new))
+        old = new
+    if new != old:
+        events.append(DepositSpent(new))
     return tuple(events)
+
+
+def _differs(new: DepositFacts, old: DepositFacts) -> bool:
+    """Whether other money came or went. What is spent of the same money is an event of its own."""
+    return replace(new, spent=0) != replace(old, spent=0)
 
 
 def _is_less(new: DepositFacts, old: DepositFacts) -> bool:
@@ -176,6 +212,7 @@ def _least_of(new: DepositFacts, old: DepositFacts) -> DepositFacts:
         late_seen=min(new.late_seen, old.late_seen),
         late_spendable=min(new.late_spendable, old.late_spendable),
         uncounted=min(new.uncounted, old.uncounted),
+        spent=new.spent,
     )
 
 

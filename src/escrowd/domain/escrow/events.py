@@ -7,7 +7,7 @@ from escrowd.domain.escrow.facts import DepositFacts, HoldReason
 from escrowd.domain.escrow.status import DeadlineName
 from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.parties import WalletRole
-from escrowd.domain.payouts.records import PayoutKind
+from escrowd.domain.payouts.records import PayoutKind, PayoutOrder
 
 # --- the keys --------------------------------------------------------------------------------------------------------
 
@@ -47,6 +47,13 @@ class DepositConfirmed:
 @dataclass(frozen=True, slots=True)
 class DepositReorged:
     """Money left the pool or the chain, or is less deep than it was."""
+
+    deposit: DepositFacts
+
+
+@dataclass(frozen=True, slots=True)
+class DepositSpent:
+    """What is left of the deposit changed: a transaction in a block spends some of it, or no longer does."""
 
     deposit: DepositFacts
 
@@ -132,6 +139,26 @@ class Resumed:
     """The operator found nothing wrong: the escrow goes on where it was held."""
 
 
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """The operator divides what is left: ``vendor_share`` piconero for the vendor's side, the rest for the buyer."""
+
+    vendor_share: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The operator closes an escrow of which nothing is left that is worth the fee of paying it out.
+
+    The service adds the facts: ``residue`` is the amount, in piconero, up to which nothing is, and ``paid`` the kind of
+    the last payout that is in a block.
+    """
+
+    reason: str
+    residue: int = 0
+    paid: PayoutKind | None = None
+
+
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
@@ -183,11 +210,23 @@ class PayoutBroadcast:
 
 @dataclass(frozen=True, slots=True)
 class PayoutConfirmed:
-    """All transactions of a payout are as deep as the terms ask."""
+    """All transactions of a payout that can be mined are as deep as the terms ask."""
 
     payout: str
     kind: PayoutKind
     txids: tuple[str, ...]
+    #: The decision that it carries out; ``None`` for the return of late money.
+    order: PayoutOrder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutReinstated:
+    """A payout that had been given up is in a block after all: it takes the place of what was decided later."""
+
+    payout: str
+    kind: PayoutKind
+    txids: tuple[str, ...]
+    order: PayoutOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +239,11 @@ class PayoutReorged:
 
 @dataclass(frozen=True, slots=True)
 class PayoutFailed:
-    """A payout cannot be made or cannot become final."""
+    """A payout cannot be made or cannot become final. ``payout`` names it where it is given up for good."""
 
     reason: HoldReason
     details: str
+    payout: str = ""
 
 
 Event: TypeAlias = (
@@ -212,6 +252,7 @@ Event: TypeAlias = (
     | DepositSeen
     | DepositConfirmed
     | DepositReorged
+    | DepositSpent
     | FundingVerified
     | FundingRefuted
     | UnfundedVerified
@@ -225,11 +266,14 @@ Event: TypeAlias = (
     | SplitAccepted
     | Ruled
     | Resumed
+    | Divided
+    | Settled
     | ForkApproaching
     | CacheRemade
     | DeadlineReached
     | PayoutBroadcast
     | PayoutConfirmed
+    | PayoutReinstated
     | PayoutReorged
     | PayoutFailed
 )

@@ -17,17 +17,22 @@ from escrowd.domain.escrow.events import (
     DepositConfirmed,
     DepositReorged,
     DepositSeen,
+    DepositSpent,
     Disputed,
+    Divided,
     Event,
     ForkApproaching,
     FundingRefuted,
     KeysReady,
+    PayoutConfirmed,
     PayoutFailed,
+    PayoutReinstated,
     PayoutReorged,
     Refunded,
     Released,
     Resumed,
     Ruled,
+    Settled,
     SpentOutside,
     SplitAccepted,
     SplitProposed,
@@ -100,6 +105,8 @@ ACTIONS: Final[dict[str, type[Event]]] = {
     "accept-split": SplitAccepted,
     "cancel": Cancelled,
     "resume": Resumed,
+    "split": Divided,
+    "settle": Settled,
 }
 
 
@@ -187,6 +194,11 @@ def _sample(kind: type[Event], escrow: Escrow) -> Event:
         return SplitProposed(0)
     if kind is Ruled:
         return Ruled(0)
+    if kind is Divided:
+        return Divided(0)
+    if kind is Settled:
+        # Which end it would be does not matter to whether it is possible: the service adds what was paid.
+        return Settled("")
     return _PLAIN[kind]
 
 
@@ -197,7 +209,10 @@ _PLAIN: Final[dict[type[Event], Event]] = {
 
 
 def _check_share(noted: Escrow, event: Event) -> None:
-    if isinstance(event, SplitProposed | SplitAccepted | Ruled) and not 0 <= event.vendor_share <= noted.divisible:
+    if (
+        isinstance(event, SplitProposed | SplitAccepted | Ruled | Divided)
+        and not 0 <= event.vendor_share <= noted.divisible
+    ):
         raise InvalidShare(
             f"the vendor's share must be 0 to {noted.divisible} piconero, all that there is to divide, "
             f"not {event.vendor_share}"
@@ -209,16 +224,13 @@ def _with_facts(escrow: Escrow, event: Event) -> Escrow:
     match event:
         case KeysReady(address, restore_height):
             return replace(escrow, address=address, restore_height=restore_height)
-        case DepositSeen(deposit) | DepositConfirmed(deposit) | DepositReorged(deposit):
+        case DepositSeen(deposit) | DepositConfirmed(deposit) | DepositReorged(deposit) | DepositSpent(deposit):
             return replace(escrow, deposit=deposit)
         case SpentOutside(txid):
             return replace(escrow, outside_spends=tuple(dict.fromkeys((*escrow.outside_spends, txid))))
         case PayoutReorged(kind=kind) if kind is not PayoutKind.RETURN:
             # Late money waits until the payout is final again, and is counted anew then.
             return replace(escrow, deposit=replace(escrow.deposit, late_seen=0, late_spendable=0))
-        case Resumed():
-            # Whoever resumes says that nothing is wrong. What is still spent outside is told once more.
-            return replace(escrow, outside_spends=())
         case _:
             return escrow
 
@@ -267,19 +279,31 @@ def _proposal(noted: Escrow, status: Status, event: Event, who: Who) -> SplitPro
 
 
 def _order(noted: Escrow, status: Status, event: Event, who: Who) -> PayoutOrder | None:
-    """Note the decision on the money: the word that leads to a payout."""
-    if status is not Status.PAYING or noted.status is Status.PAYING:
-        return noted.order
-    version = noted.version + 1
+    """Note the decision on the money: the word that leads to a payout, or that of the payout that is in the chain."""
+    if isinstance(event, PayoutReinstated | PayoutConfirmed) and event.order is not None:
+        return event.order
+    is_decided = status is Status.PAYING and noted.status is not Status.PAYING
+    return _decision(noted, event, who) if is_decided else noted.order
+
+
+def _decision(noted: Escrow, event: Event, who: Who) -> PayoutOrder | None:
+    order = noted.order
     match event:
         case Released() | DeadlineReached(name=DeadlineName.INSPECTION):
-            return PayoutOrder(PayoutKind.RELEASE, noted.divisible, who, version)
+            order = PayoutOrder(PayoutKind.RELEASE, noted.divisible, who, noted.version + 1)
         case Refunded() | DeadlineReached(name=DeadlineName.DELIVERY):
-            return PayoutOrder(PayoutKind.REFUND, 0, who, version)
-        case SplitAccepted(vendor_share) | Ruled(vendor_share):
-            return PayoutOrder(kind_of_share(vendor_share, noted.divisible), vendor_share, who, version)
+            order = PayoutOrder(PayoutKind.REFUND, 0, who, noted.version + 1)
+        case SplitAccepted(vendor_share) | Ruled(vendor_share) | Divided(vendor_share):
+            kind = kind_of_share(vendor_share, noted.divisible)
+            order = PayoutOrder(kind, vendor_share, who, noted.version + 1)
+        case Resumed() if order is not None:
+            # The same decision on what is there now. A release gives the vendor's side all that is to be divided.
+            is_release = order.kind is PayoutKind.RELEASE and noted.divisible > 0
+            share = noted.divisible if is_release else order.vendor_share
+            order = replace(order, vendor_share=share, version=noted.version + 1)
         case _:
-            return noted.order
+            pass
+    return order
 
 
 def _reminders(noted: Escrow, status: Status, event: Event) -> int:

@@ -12,7 +12,8 @@ from escrowd.domain.escrow.facts import Escrow, Moment
 from escrowd.domain.escrow.machine import Step
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput
-from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
+from escrowd.domain.payouts.books import paid_out_keys, planned_keys
+from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout
 from escrowd.service.ports import Claim, LogEntry, PendingEffect, Provision, WalletSet
 from escrowd.testing.simulation.tables import Tables, WorkRow
 
@@ -251,14 +252,17 @@ class MemoryLedgers:
         payouts = [each for each in tables.payouts.values() if each.escrow == escrow]
         ours = {payout.id for payout in payouts}
         signed = [each for each in tables.attempts.values() if each.payout in ours and each.step in _SIGNED]
-        ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
+        outputs = self._outputs(escrow)
+        spends, key_images = tables.spends.get(escrow, ()), dict(tables.key_images.get(escrow, ()))
         return Ledger(
             chain_height=tables.chain[0],
             chain_time=tables.chain[1],
-            outputs=self._outputs(escrow),
-            spends=tables.spends.get(escrow, ()),
+            outputs=outputs,
+            spends=spends,
             our_txids=frozenset(one.txid for each in signed for one in each.transactions),
-            paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
+            key_images=key_images,
+            planned=planned_keys(payouts, outputs),
+            paid_out=paid_out_keys(payouts, spends, key_images),
             lost=tables.lost.get(escrow, ()),
         )
 
@@ -364,9 +368,3 @@ def _is_held(tables: Tables, claim: MemoryClaim) -> bool:
 
 
 _SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
-_STANDING: Final = (
-    PayoutStatus.PLANNED,
-    PayoutStatus.SIGNING,
-    PayoutStatus.BROADCAST,
-    PayoutStatus.CONFIRMED,
-)

@@ -16,6 +16,7 @@ from escrowd.service.keying.effect import KeysEffect
 from escrowd.service.keying.keyer import Keyer
 from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.payouts.following import Following
 from escrowd.service.ports import WalletSet
 from escrowd.testing.chain_sight import ScriptedSight
 from escrowd.testing.simulation.addresses import address, view_key
@@ -87,7 +88,7 @@ class SimulatedService:
                 Effect.REMIND_ARBITER: housekeeping.remind_arbiter,
                 Effect.TELL_OPERATOR: housekeeping.tell_operator,
             },
-            payouts,
+            Following(self.store, self.daemon),
             ScriptedSight(),
             fork_notice=lambda: announced_fork(self._ground.chain),
             cache_news=RemadeCaches(),

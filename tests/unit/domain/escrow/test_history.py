@@ -61,11 +61,12 @@ def test_silent_step_leaves_no_entry() -> None:
     """A step that tells the outside nothing is in the history all the same, under an inner type."""
     funded = reached(Status.FUNDED)
     assert types_of(step(funded, SplitProposed(HALF), Who.BUYER, START)) == ("inner.SplitProposed",)
-    paid = PayoutConfirmed("pay_1", PayoutKind.RELEASE, ("t1", "t2"))
+    paid = PayoutConfirmed("pay_1", PayoutKind.RELEASE, ("t1", "t2"), reached(Status.PAYING).order)
     taken = step(reached(Status.PAYING), paid, Who.SERVICE, START)
     assert types_of(taken) == ("payout.confirmed", "escrow.completed")
     assert data_of(taken) == (
-        '{"details":{"kind":"release","payout":"pay_1","txids":["t1","t2"]},'
+        '{"details":{"kind":"release","order":{"by":"buyer","kind":"release","vendor_share":"1000000000000",'
+        '"version":"6"},"payout":"pay_1","txids":["t1","t2"]},'
         '"event":"PayoutConfirmed","status":"completed","status_before":"paying"}'
     )
     assert json.loads(data_of(step(funded, Released(), Who.BUYER, START)))["details"] == {}

@@ -13,15 +13,18 @@ from escrowd.domain.escrow.events import (
     DepositConfirmed,
     DepositReorged,
     DepositSeen,
+    DepositSpent,
+    Divided,
     Event,
     FundingVerified,
     PayoutBroadcast,
     PayoutConfirmed,
+    PayoutReinstated,
     PayoutReorged,
     Refunded,
     Released,
-    Resumed,
     Ruled,
+    Settled,
     SplitAccepted,
     SplitProposed,
     UnfundedVerified,
@@ -69,7 +72,7 @@ class Life:
         except IllegalMove as refused:
             return self._was_refused(event, who, refused.allowed)
         except InvalidShare:
-            assert isinstance(event, SplitProposed | SplitAccepted | Ruled)
+            assert isinstance(event, SplitProposed | SplitAccepted | Ruled | Divided)
             assert not 0 <= event.vendor_share <= before.divisible
             return False
         assert is_allowed(before, event, who)
@@ -144,8 +147,14 @@ def word_of(taken: Step, offers: dict[Who, int]) -> PayoutKind | None:
             return kind_of(share, taken.before)
         case (Ruled(share), Who.ARBITER | Who.OPERATOR):
             return kind_of(share, taken.before)
+        case (Divided(share), Who.OPERATOR):
+            return kind_of(share, taken.before)
+        case (PayoutReinstated(order=order), Who.SERVICE):
+            return order.kind
+        case (Settled(paid=paid), Who.OPERATOR):
+            return paid
         case (event, who):
-            assert not isinstance(event, Released | Refunded | SplitAccepted | Ruled), who
+            assert not isinstance(event, Released | Refunded | SplitAccepted | Ruled | Divided), who
             return None
 
 
@@ -181,7 +190,7 @@ def hear_the_chain(life: Life, choices: Choices) -> None:
     if escrow.status in ENDED:
         facts = replace(escrow.deposit, late_seen=drawn.late_seen, late_spendable=drawn.late_spendable)
     elif escrow.status in (Status.PAYING, Status.HELD):
-        facts = replace(drawn, late_spendable=0)
+        facts = replace(drawn, late_spendable=0, spent=choices.of((0, 0, drawn.seen // 2, drawn.seen)))
     else:
         facts = DepositFacts(drawn.seen, drawn.confirmed, uncounted=choices.of((0, 0, 7)))
     for event in _changes(escrow.deposit, facts):
@@ -196,7 +205,7 @@ def live(life: Life, number: int) -> None:
         life.take(choices.of(possible(life)), choices.of(tuple(Who)))
         return
     row = choices.of([row for row in TABLE if row.status is life.escrow.status])
-    if row.sends in (DepositSeen, DepositConfirmed, DepositReorged):
+    if row.sends in (DepositSeen, DepositConfirmed, DepositReorged, DepositSpent):
         hear_the_chain(life, choices)
     else:
         life.take(make(life, row.sends, choices), choices.of(sorted(row.who)))
@@ -225,7 +234,11 @@ def duty(escrow: Escrow) -> list[tuple[Event, Who]]:
         case Status.PAYING if escrow.order is not None:
             return [(PayoutConfirmed("pay_1", escrow.order.kind, ("tx",)), Who.SERVICE)]
         case Status.HELD:
-            return [(Refunded() if escrow.deposit.confirmed else Resumed(), Who.OPERATOR)]
+            if escrow.deposit.spendable:
+                return [(Refunded(), Who.OPERATOR)]
+            if escrow.deposit.unspent:
+                return [(each, Who.CHAIN) for each in _changes(escrow.deposit, PAID)]
+            return [(Settled("nothing is left"), Who.OPERATOR)]
         case _:
             return [(READY, Who.SERVICE)] if escrow.status is Status.KEYING else [(deadline_of(escrow), Who.CLOCK)]
 

@@ -8,11 +8,14 @@ from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.escrow.events import (
     Created,
     DeadlineReached,
+    Divided,
     Event,
     PayoutConfirmed,
+    PayoutReinstated,
     PayoutReorged,
     Refunded,
     Released,
+    Resumed,
     Ruled,
     SplitAccepted,
 )
@@ -193,7 +196,15 @@ def test_money_is_ordered_without_a_word() -> None:
         before, after = taken.before, taken.after
         assert before is not None
         if after.order is not None and after.order != before.order:
+            if isinstance(taken.event, PayoutReinstated):
+                # What is in a block was decided before: the order is that of the payout that turned up (W1, W14).
+                assert after.order == taken.event.order
+                continue
             assert after.status is Status.PAYING
+            if isinstance(taken.event, Resumed):
+                assert before.order is not None
+                assert (after.order.kind, after.order.by) == (before.order.kind, before.order.by)
+                continue
             assert (after.order.by, after.order.version) == (taken.who, after.version)
             assert _is_a_word(before, taken), taken
 
@@ -213,6 +224,8 @@ def _is_a_word(before: Escrow, taken: Step) -> bool:
             offer = before.proposal
             both = offer is not None and {offer.by, taken.who} == {Who.BUYER, Who.VENDOR}
             return both and offer is not None and offer.vendor_share == share and _divides(share, taken)
+        case Divided(share):
+            return by_operator and _divides(share, taken)
         case Ruled(share):
             by_right = taken.who is Who.ARBITER or (taken.who is Who.OPERATOR and before.reminders > 1)
             return by_right and before.status is Status.DISPUTED and _divides(share, taken)

@@ -71,6 +71,8 @@ def news_of_the_chain(escrow: Escrow) -> Iterator[Event]:
         else:
             facts = replace(facts, late_seen=0, late_spendable=0)
         yield from _changes(escrow.deposit, facts)[:1]
+    if escrow.status not in ENDED:
+        yield from _changes(escrow.deposit, replace(escrow.deposit, spent=escrow.deposit.seen))
 
 
 def passing(escrow: Escrow, event: Event, who: Who) -> list[Row]:

@@ -1,0 +1,85 @@
+"""Whether a decision can be carried out with the money that is there, at what the network asks for. Pure.
+
+Previews and commands are judged here alike: what one of them refuses, the other one refuses in the same words.
+"""
+
+from dataclasses import replace
+
+from escrowd.domain.escrow.assess import Account
+from escrowd.domain.escrow.events import Event, Settled, SplitProposed
+from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.machine import InvalidShare, Step, kind_of_share
+from escrowd.domain.escrow.status import Status
+from escrowd.domain.payouts.books import Fate, fates_of
+from escrowd.domain.payouts.fees import FeeRate
+from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
+from escrowd.domain.payouts.records import PayoutKind
+from escrowd.domain.payouts.spendable import payable, unspent
+
+
+def plan_decision(escrow: Escrow, account: Account, kind: PayoutKind, vendor_share: int, rate: FeeRate) -> PayoutPlan:
+    """Plan what a decision would pay if it fell now. All that is there of the first account is paid out.
+
+    Raises:
+        InvalidShare: one side would get less than its part of the network fee; the message says the least.
+        Uneconomic: there is less to pay out than it costs.
+        NotAllThere: there is less than the vendor's side is to get.
+
+    """
+    # A payout that is under way goes on for the same decision, and gives way to another one.
+    others = [each for each in account.payouts if not each.status.is_open]
+    there = payable(unspent(account.ledger, others), account.ledger, account=0)
+    _check_parts(escrow, kind, vendor_share, rate)
+    plan = plan_payout(escrow.terms, kind, vendor_share, there, rate.dust())
+    fee = plan.expected_fee(rate)
+    plan.outputs(fee, fee)
+    return plan
+
+
+def check_payable(step: Step, account: Account, rate: FeeRate | None) -> None:
+    """Make sure that what a step decides on the money, or offers, can be carried out. Raises as :func:`plan_decision`.
+
+    Without a rate, because the daemon has named none yet, only the payout itself can find out.
+    """
+    before, after, event = step.before, step.after, step.event
+    if before is None or rate is None:
+        return
+    if isinstance(event, SplitProposed):
+        kind = kind_of_share(event.vendor_share, before.divisible)
+        plan_decision(before, account, kind, event.vendor_share, rate)
+    elif after.status is Status.PAYING and before.status is not Status.PAYING and after.order is not None:
+        plan_decision(before, account, after.order.kind, after.order.vendor_share, rate)
+
+
+def with_facts(event: Event, escrow: Escrow, account: Account, rate: FeeRate | None) -> Event:
+    """Add to what a person says the facts that it is judged by: of a settlement, what is left and what was paid."""
+    if not isinstance(event, Settled):
+        return event
+    ordered = (each for each in reversed(account.payouts) if each.kind is not PayoutKind.RETURN)
+    paid = next((each.kind for each in ordered if Fate.MINED in fates_of(each.transactions, account.ledger)), None)
+    residue = 0 if rate is None else _residue(escrow, account, rate)
+    return replace(event, residue=residue, paid=paid)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _residue(escrow: Escrow, account: Account, rate: FeeRate) -> int:
+    """Return what is left of the deposit where it is not worth its fee, else 0."""
+    try:
+        plan_decision(escrow, account, PayoutKind.REFUND, 0, rate)
+    except (Uneconomic, NotAllThere):
+        return escrow.deposit.unspent
+    return 0
+
+
+def _check_parts(escrow: Escrow, kind: PayoutKind, vendor_share: int, rate: FeeRate) -> None:
+    if kind is not PayoutKind.SPLIT:
+        return
+    least = rate.dust() + 1
+    for side, part in (("vendor's side", vendor_share), ("buyer", escrow.divisible - vendor_share)):
+        if 0 < part < least:
+            raise InvalidShare(
+                f"{part} piconero for the {side} are less than they cost: the network asks for about {least - 1}; "
+                f"give 0, or at least {least}"
+            )
