@@ -331,6 +331,8 @@ def _why_held(event: Event) -> tuple[HoldReason, str]:
     match event:
         case FundingRefuted(details, reason):
             return reason, details
+        case DepositSpent():
+            return HoldReason.SPENT_OUTSIDE, "a transaction in the chain spends the deposit and is not ours"
         case SpentOutside(txid):
             return HoldReason.SPENT_OUTSIDE, f"transaction {txid} spends the deposit and is not ours"
         case PayoutFailed(reason, details):

@@ -116,12 +116,20 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(_AWAITING,   _SERVICE,  UnfundedVerified, _g.the_time_to_pay_is_over,         Status.EXPIRED,    _t.ESCROW_EXPIRED, _e.REST),
     *_row(_AWAITING,   _SERVICE,  FundingRefuted,   always,                             _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
 
+    *_row(_AWAITING,   _CHAIN,    DepositSpent,     _g.seen_in_part,                    STAYS),
+    *_row(_AWAITING,   _CHAIN,    DepositSpent,     _g.seen_in_full,                    _CONFIRMING),
+    *_row(_AWAITING,   _CHAIN,    DepositSpent,     _g.confirmed_in_full,               _CONFIRMING,       _e.VERIFY_FUNDING),
+
     *_row(_CONFIRMING, _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_SEEN),
     *_row(_CONFIRMING, _CHAIN,    DepositConfirmed, _g.not_confirmed_in_full,           STAYS,             _t.DEPOSIT_CONFIRMED),
     *_row(_CONFIRMING, _CHAIN,    DepositConfirmed, _g.confirmed_in_full,               STAYS,             _t.DEPOSIT_CONFIRMED, _e.VERIFY_FUNDING),
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.still_seen_in_full,              STAYS,             _t.DEPOSIT_REORGED),
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.gone_before_anybody_relied_on_it, _AWAITING,        _t.DEPOSIT_REORGED),
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.gone_after_somebody_relied_on_it, _HELD,            _t.DEPOSIT_REORGED, _t.ESCROW_HELD, _e.TELL_OPERATOR),
+    *_row(_CONFIRMING, _CHAIN,    DepositSpent,     _g.seen_in_full,                    STAYS),
+    *_row(_CONFIRMING, _CHAIN,    DepositSpent,     _g.confirmed_in_full,               STAYS,             _e.VERIFY_FUNDING),
+    *_row(_CONFIRMING, _CHAIN,    DepositSpent,     _g.gone_before_anybody_relied_on_it, _AWAITING),
+    *_row(_CONFIRMING, _CHAIN,    DepositSpent,     _g.gone_after_somebody_relied_on_it, _HELD,            _t.ESCROW_HELD, _e.TELL_OPERATOR),
     *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_FUNDED), _FUNDED,         _t.ESCROW_FUNDED),
     *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_DELIVERED), _DELIVERED,   _t.ESCROW_FUNDED),
     *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_DISPUTED), _DISPUTED,     _t.ESCROW_FUNDED),
@@ -147,11 +155,14 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(HOLDING,     _CHAIN,    DepositReorged,   _g.seen_in_full,                    _CONFIRMING,       _t.DEPOSIT_REORGED),
     *_row(_FUNDED,     _CHAIN,    DepositReorged,   _g.seen_in_part,                    _AWAITING,         _t.DEPOSIT_REORGED),
     *_row({_DELIVERED, _DISPUTED}, _CHAIN, DepositReorged, _g.seen_in_part,             _HELD,             _t.DEPOSIT_REORGED, _t.ESCROW_HELD, _e.TELL_OPERATOR),
+    *_row(HOLDING,     _CHAIN,    DepositSpent,     _g.confirmed_in_full,               STAYS),
+    *_row(HOLDING,     _CHAIN,    DepositSpent,     _g.not_confirmed_in_full,           _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
     *_row({_AWAITING, _CONFIRMING, *HOLDING, _PAYING}, _CHAIN, SpentOutside, always,    _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
 
     *_row(_PAYING,     _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_LATE),
     *_row(_PAYING,     _CHAIN,    DepositConfirmed, always,                             STAYS),
     *_row(_PAYING,     _CHAIN,    DepositReorged,   always,                             STAYS,             _t.DEPOSIT_REORGED),
+    *_row({_PAYING, _HELD}, _CHAIN, DepositSpent,   always,                             STAYS),
     *_row(_PAYING,     _SERVICE,  PayoutBroadcast,  _g.it_is_what_was_ordered,          STAYS,             _t.PAYOUT_BROADCAST),
     *_row(_PAYING,     _SERVICE,  PayoutFailed,     always,                             _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.RELEASE),    Status.COMPLETED,  _t.PAYOUT_CONFIRMED, _t.ESCROW_COMPLETED, _e.REST),
@@ -172,7 +183,6 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(ENDED,       _SERVICE,  PayoutReorged,    _g.it_is(PayoutKind.RETURN),        STAYS),
     *_row(ENDED,       _SERVICE,  PayoutFailed,     always,                             STAYS,             _e.TELL_OPERATOR),
 
-    *_row(OPEN,        _CHAIN,    DepositSpent,     always,                             STAYS),
     *_row(OPEN,        _CHAIN,    ForkApproaching,  _g.it_had_no_such_notice,           STAYS,             _t.FORK_APPROACHING),
 
     *_row(_HELD,       _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_SEEN),
