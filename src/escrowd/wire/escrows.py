@@ -130,11 +130,17 @@ class Preview(Request):
 
 
 class DepositPayment(Answer):
-    """One output that came to the escrow."""
+    """One output that came to the escrow, also one that left blocks and pool since: its ``reason`` is ``reorged``."""
 
     txid: str
+    output: Annotated[
+        int,
+        Field(description="Its place in the transaction. 0 where a wallet found it, which does not know the place."),
+    ]
     amount: Piconero
-    height: int | None = None
+    height: Annotated[
+        int | None, Field(description="Of its block; of the last one that held it where it is lost; null in the pool.")
+    ] = None
     confirmations: int
     counts: bool
     #: Why it does not count; ``None`` where it does.

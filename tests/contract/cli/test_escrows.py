@@ -1,9 +1,10 @@
 """Escrows from the command line, on both databases."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from escrowd.cli.showing.story import WHY_NOT
 from escrowd.domain.access import Party
 from escrowd.domain.conflicts import VersionConflict
 from escrowd.domain.escrow.events import Cancelled, Event, Ruled, SpentOutside
@@ -11,14 +12,17 @@ from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import IllegalMove, Step
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.outputs import WhyNot
 from escrowd.domain.parties import WalletRole
 from escrowd.service.front.callers import OPERATOR, Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.orchestrator import EscrowOrchestrator
+from escrowd.store.coding import encoded
 from escrowd.store.database import Database
+from escrowd.store.ledgers import OutputRow
 from escrowd.store.store import SqlStore
 from tests.contract.cli.conftest import Commands, live, stored
-from tests.contract.store.samples import escrow_id, first_step, life, next_step
+from tests.contract.store.samples import escrow_id, first_step, life, next_step, output
 from tests.unit.domain.escrow.world import AMOUNT
 
 UNKNOWN = escrow_id(999)
@@ -97,6 +101,28 @@ async def test_held_escrow_keeps_its_secret(commands: Commands, database: Databa
     assert report["work"]["attempts_failed"] == 0
     assert report["log"][-1]["type"] == "escrow.held"
     assert report["living_nodes"] == []
+
+
+async def test_lost_payment_is_shown(commands: Commands, database: Database) -> None:
+    """W12: a payment that a reorganisation removed is shown with its txid and last height, and does not count."""
+    made = await live(database, Status.HELD)
+    lost = replace(output("a", 90), txid="ab" * 32, amount=AMOUNT)
+    async with SqlStore(database, "node-1").transaction() as tx:
+        await tx.ledgers.note_lost([OutputRow(made, lost.txid, lost.key, lost.index, encoded(lost))])
+    people, programs = await commands.runs(f"escrows show {made}", f"escrows show {made} --json")
+    (row,) = (each for each in people.out.splitlines() if lost.txid in each)
+    assert row.split() == ["1", "XMR", "90", "0", *WHY_NOT[WhyNot.REORGED].split(), lost.txid]
+    assert programs.json["escrow"]["deposit"]["payments"] == [
+        {
+            "txid": lost.txid,
+            "output": 0,
+            "amount": str(AMOUNT),
+            "height": 90,
+            "confirmations": 0,
+            "counts": False,
+            "reason": "reorged",
+        }
+    ]
 
 
 async def test_history_has_gaps(commands: Commands, database: Database) -> None:

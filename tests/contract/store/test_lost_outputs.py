@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.watching import FoundOutput, Lane, PoolFindings, Progress
+from escrowd.store.coding import decoded, encoded
 from escrowd.store.database import Database
 from escrowd.store.store import SqlStore
 from escrowd.store.watching import SqlWatchLog
@@ -89,3 +91,14 @@ async def test_lost_outputs_are_shown_as_the_ledger_has_them(log: SqlWatchLog, s
     async with store.reading() as tx:
         overview = await tx.overview.of([escrow_id(1)])
     assert overview.escrows[escrow_id(1)][1].ledger.lost == (output("z", 6), output("y", 5)) == await lost(store, 1)
+
+
+def test_values_that_an_older_version_stored_can_be_read() -> None:
+    """An output without sources, and an escrow without noted payments, are read as having none."""
+    escrow = life(Status.FUNDED)[-1].after
+    stored = encoded(escrow)
+    assert '"payments":[],' in stored
+    assert decoded(stored.replace('"payments":[],', ""), Escrow) == escrow
+    stored = encoded(output("a", 5))
+    assert ',"sources":[]' in stored
+    assert decoded(stored.replace(',"sources":[]', ""), ReceivedOutput) == output("a", 5)

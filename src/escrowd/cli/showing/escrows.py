@@ -127,6 +127,9 @@ def _leaves(said: object, before: str = "") -> Iterable[tuple[str, object]]:
             continue
         if isinstance(value, dict):
             yield from _leaves(value, f"{before}{name}.")
+        elif name == "payments":
+            # Their amounts and heights are shown with the deposit.
+            yield f"{before}{name}", [each["txid"] for each in value]
         else:
             yield f"{before}{name}", value
 

@@ -14,7 +14,7 @@ from escrowd.cli.showing.decision import receiver
 from escrowd.cli.showing.escrows import PER_SECOND, deadline_text, log_table, status_text
 from escrowd.cli.showing.next_steps import next_steps
 from escrowd.cli.showing.paper import NOTHING, facts, moment_text, plain, span_text, table, xmr
-from escrowd.domain.escrow.assess import Judgement
+from escrowd.domain.escrow.assess import Judgement, judge_lost
 from escrowd.domain.escrow.diagram import MEANINGS
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.outputs import WhyNot
@@ -27,6 +27,7 @@ WHY_NOT: Final = {
     WhyNot.LOCKED: "no: its sender locked it",
     WhyNot.LATE: "no: it came after the end, or after the payout was planned",
     WhyNot.DOUBLE_SPENT: "no: another transaction spends the same money",
+    WhyNot.REORGED: "no: lost by a reorganisation or by the pool",
 }
 
 
@@ -103,8 +104,9 @@ def _deposit(inspection: Inspection) -> RenderableType:
             ]
         )
     ]
-    if inspection.view.judgements:
-        parts.append(_payments(inspection.view.judgements))
+    payments = (*inspection.view.judgements, *judge_lost(inspection.view.account.ledger))
+    if payments:
+        parts.append(_payments(payments))
     return Group(*parts)
 
 

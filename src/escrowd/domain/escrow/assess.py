@@ -16,7 +16,8 @@ from escrowd.domain.escrow.events import (
     Event,
     SpentOutside,
 )
-from escrowd.domain.escrow.facts import DepositFacts, Escrow, Moment
+from escrowd.domain.escrow.facts import DepositFacts, Escrow, Moment, PaymentFact
+from escrowd.domain.escrow.payments import Payments, with_payments
 from escrowd.domain.escrow.status import ENDED, Status
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import SPENDABLE_AGE, ReceivedOutput, Spend, WhyNot, credited_once
@@ -122,7 +123,14 @@ def assess(escrow: Escrow, ledger: Ledger) -> tuple[Event, ...]:
     """Return the events of the chain that happened since the facts of the escrow were noted, in order."""
     if escrow.address is None:
         return ()
-    return (*_spent_outside(escrow, ledger), *_changes(escrow.deposit, deposit_facts(escrow, ledger)))
+    events = (*_spent_outside(escrow, ledger), *_changes(escrow.deposit, deposit_facts(escrow, ledger)))
+    payments = Payments(_payments(escrow, ledger), ledger.outputs, ledger.lost)
+    return with_payments(events, escrow.payments, payments) if events else ()
+
+
+def judge_lost(ledger: Ledger) -> tuple[Judgement, ...]:
+    """Return what left blocks and pool, to be shown beside what is there."""
+    return tuple(Judgement(each, 0, WhyNot.REORGED) for each in ledger.lost)
 
 
 def is_spendable(output: ReceivedOutput, ledger: Ledger) -> bool:
@@ -164,6 +172,23 @@ def _goes_back(judgement: Judgement, ledger: Ledger) -> bool:
     key = judgement.output.key
     is_gone = key in ledger.paid_out or key in ledger.spent_outside
     return not is_gone and judgement.reason is not WhyNot.DOUBLE_SPENT
+
+
+def _payments(escrow: Escrow, ledger: Ledger) -> tuple[PaymentFact, ...]:
+    return tuple(
+        PaymentFact(
+            each.output.txid,
+            each.output.index,
+            each.output.key,
+            each.output.amount,
+            each.output.height,
+            confirmed=each.confirmations >= escrow.terms.confirmations
+            if each.reason is None
+            else is_spendable(each.output, ledger),
+            reason=each.reason,
+        )
+        for each in judge(escrow, ledger)
+    )
 
 
 def _sum(judgements: Iterable[Judgement]) -> int:

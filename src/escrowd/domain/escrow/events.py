@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from escrowd.domain.escrow.facts import DepositFacts, HoldReason
+from escrowd.domain.escrow.facts import DepositFacts, HoldReason, PaymentFact
 from escrowd.domain.escrow.status import DeadlineName
 from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.parties import WalletRole
@@ -35,6 +35,10 @@ class DepositSeen:
     """More money came into pool or chain."""
 
     deposit: DepositFacts
+    #: Payments that changed, the largest first.
+    payments: tuple[PaymentFact, ...] = ()
+    #: How many payments there are besides the largest ones, which alone are listed.
+    unlisted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ class DepositConfirmed:
     """More money is as deep as the terms ask, or late money can be spent."""
 
     deposit: DepositFacts
+    #: Payments that changed, the largest first.
+    payments: tuple[PaymentFact, ...] = ()
+    #: How many payments there are besides the largest ones, which alone are listed.
+    unlisted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,10 @@ class DepositReorged:
     """Money left the pool or the chain, or is less deep than it was."""
 
     deposit: DepositFacts
+    #: Payments that left blocks and pool, marked as ``reorged``, or are less deep now, the largest first.
+    payments: tuple[PaymentFact, ...] = ()
+    #: How many payments there are besides the largest ones, which alone are listed.
+    unlisted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from escrowd.domain.escrow.status import ENDED, DeadlineName, Status, Who
 from escrowd.domain.escrow.terms import Overpayment, Terms
 from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.outputs import WhyNot
 from escrowd.domain.payouts.records import PayoutOrder as PayoutOrder
 
 
@@ -47,6 +48,25 @@ class DepositFacts:
     def spendable(self) -> int:
         """What a decision can pay out: of what is as deep as the terms ask, what is not spent, in piconero."""
         return max(0, self.confirmed - self.spent)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFact:
+    """One payment, as it was at the last look."""
+
+    txid: str
+    #: Its place among the outputs of the transaction; 0 where a wallet found it, which does not know the place.
+    output: int
+    #: One-time public key, hex: with the transaction it names the output.
+    key: str
+    #: Piconero.
+    amount: int
+    #: Height of its block, or of the last one that held it; ``None`` in the pool.
+    height: int | None
+    #: It is as deep as the terms ask; of money that does not count: it can be spent.
+    confirmed: bool
+    #: Why it does not count; ``None`` where it does.
+    reason: WhyNot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +159,8 @@ class Escrow:
     #: Height of the chain when the keys were made: no deposit can be older.
     restore_height: int | None = None
     deposit: DepositFacts = field(default_factory=DepositFacts)
+    #: The largest payments that are there, as they were noted.
+    payments: tuple[PaymentFact, ...] = ()
     deadline: Deadline | None = None
     proposal: SplitProposal | None = None
     order: PayoutOrder | None = None

@@ -47,6 +47,7 @@ from escrowd.domain.escrow.facts import (
     PayoutOrder,
     SplitProposal,
 )
+from escrowd.domain.escrow.payments import loss_in_words, noted_after
 from escrowd.domain.escrow.status import (
     DEADLINE_OF,
     HOLDING,
@@ -241,6 +242,7 @@ def _moved(noted: Escrow, status: Status, event: Event, who: Who, moment: Moment
         noted,
         status=status,
         version=noted.version + 1,
+        payments=noted_after(noted.payments, event),
         proposal=_proposal(noted, status, event, who),
         order=_order(noted, status, event, who),
         returns_to=noted.status if noted.status in HOLDING else noted.returns_to,
@@ -337,5 +339,7 @@ def _why_held(event: Event) -> tuple[HoldReason, str]:
             return HoldReason.SPENT_OUTSIDE, f"transaction {txid} spends the deposit and is not ours"
         case PayoutFailed(reason, details):
             return reason, details
+        case DepositReorged(payments=payments) if lost := loss_in_words(payments):
+            return HoldReason.DEPOSIT_GONE, f"the deposit is no longer in the chain: {lost}"
         case _:
             return HoldReason.DEPOSIT_GONE, "the deposit is no longer in the chain"

@@ -28,6 +28,7 @@ from tests.unit.domain.escrow.world import (
     follow,
     ledger,
     output,
+    plain,
     play,
     reached,
     with_deposit,
@@ -212,7 +213,7 @@ def test_late_money_that_vanished_is_still_counted(status: Status) -> None:
     escrow, events = follow(reached(status), ledger(B))
     assert [type(each) for each in events] == [DepositSeen, DepositConfirmed]
     escrow, events = follow(escrow, ledger(replace(B, height=HEIGHT - 1)))
-    assert events == (DepositReorged(replace(escrow.deposit, late_seen=HALF, late_spendable=0)),)
+    assert plain(events) == (DepositReorged(replace(escrow.deposit, late_seen=HALF, late_spendable=0)),)
     escrow, events = follow(escrow, ledger(B))
     assert [type(each) for each in events] == [DepositConfirmed]
 
@@ -221,9 +222,9 @@ def test_uncounted_money_comes_and_goes_unnoticed() -> None:
     """Money that does not count is told when it comes and when it vanishes, and changes nothing else."""
     funded, _ = follow(with_deposit(Status.FUNDED, PAID), ledger(A))
     seen, events = follow(funded, ledger(A, replace(output("elsewhere", 7), account=1)))
-    assert events == (DepositSeen(replace(PAID, uncounted=7)),)
+    assert plain(events) == (DepositSeen(replace(PAID, uncounted=7)),)
     gone, events = follow(seen, ledger(A))
-    assert events == (DepositReorged(PAID),)
+    assert plain(events) == (DepositReorged(PAID),)
     assert (gone.status, gone.deposit, gone.deadline) == (Status.FUNDED, PAID, funded.deadline)
 
 
@@ -258,7 +259,7 @@ def test_deposit_vanishes_slowly_and_nobody_looks(status: Status, becomes: Statu
     confirming, _ = follow(with_deposit(status, PAID), ledger(output("a", confirmations=3)))
     assert (confirming.status, confirming.returns_to) == (Status.CONFIRMING, status)
     gone, events = follow(confirming, ledger())
-    assert (gone.status, events) == (becomes, (DepositReorged(DepositFacts()),))
+    assert (gone.status, plain(events)) == (becomes, (DepositReorged(DepositFacts()),))
 
 
 def test_loss_hides_a_gain() -> None:
@@ -267,7 +268,7 @@ def test_loss_hides_a_gain() -> None:
         reached(Status.AWAITING_FUNDING), ledger(output("a", confirmations=9), output("b", 1, confirmations=0))
     )
     escrow, events = follow(escrow, ledger(A))
-    assert events == (DepositReorged(DepositFacts(seen=AMOUNT)), DepositConfirmed(PAID))
+    assert plain(events) == (DepositReorged(DepositFacts(seen=AMOUNT)), DepositConfirmed(PAID))
 
 
 @pytest.mark.parametrize("paid_out", [{"a"}, {"b"}, {"elsewhere"}])

@@ -178,6 +178,14 @@ def follow(escrow: Escrow, now: Ledger) -> tuple[Escrow, tuple[Event, ...]]:
     return play([(event, Who.CHAIN) for event in events], escrow), events
 
 
+def plain(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return events without the payments that they list."""
+    return tuple(
+        replace(each, payments=()) if isinstance(each, DepositSeen | DepositConfirmed | DepositReorged) else each
+        for each in events
+    )
+
+
 def with_deposit(status: Status, facts: DepositFacts) -> Escrow:
     """Return an escrow in a status, for which other facts were noted."""
     return replace(reached(status), deposit=facts)
