@@ -201,21 +201,19 @@ def _changes(old: DepositFacts, new: DepositFacts) -> tuple[Event, ...]:
     if _is_less(new, old):
         old = _least_of(new, old)
         events.append(DepositReorged(old))
-    seen = replace(new, confirmed=min(old.confirmed, new.seen), late_spendable=old.late_spendable)
-    if _differs(seen, old):
+    if new.spent > old.spent:
+        old = replace(old, spent=new.spent)
+        events.append(DepositSpent(old))
+    confirmed = min(old.confirmed, new.seen)
+    seen = replace(new, confirmed=confirmed, late_spendable=old.late_spendable, spent=old.spent)
+    if seen != old:
         events.append(DepositSeen(seen))
-        old = seen
-    if _differs(new, seen):
-        events.append(DepositConfirmed(new))
-        old = new
-    if new != old:
+    deep = replace(new, spent=old.spent)
+    if deep != seen:
+        events.append(DepositConfirmed(deep))
+    if new != deep:
         events.append(DepositSpent(new))
     return tuple(events)
-
-
-def _differs(new: DepositFacts, old: DepositFacts) -> bool:
-    """Whether other money came or went. What is spent of the same money is an event of its own."""
-    return replace(new, spent=0) != replace(old, spent=0)
 
 
 def _is_less(new: DepositFacts, old: DepositFacts) -> bool:
@@ -237,7 +235,7 @@ def _least_of(new: DepositFacts, old: DepositFacts) -> DepositFacts:
         late_seen=min(new.late_seen, old.late_seen),
         late_spendable=min(new.late_spendable, old.late_spendable),
         uncounted=min(new.uncounted, old.uncounted),
-        spent=new.spent,
+        spent=old.spent,
     )
 
 

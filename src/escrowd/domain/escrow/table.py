@@ -169,7 +169,7 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.REFUND),     Status.REFUNDED,   _t.PAYOUT_CONFIRMED, _t.ESCROW_REFUNDED, _e.REST),
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.SPLIT),      Status.SPLIT,      _t.PAYOUT_CONFIRMED, _t.ESCROW_SPLIT, _e.REST),
 
-    *_row({_PAYING, _HELD}, _SERVICE, PayoutReinstated, always,                         _PAYING,           _t.PAYOUT_BROADCAST),
+    *_row({_PAYING, _HELD}, _SERVICE, PayoutReinstated, _g.a_payout_was_ordered,         _PAYING,           _t.PAYOUT_BROADCAST),
 
     *_row(Status.COMPLETED, _SERVICE, PayoutReorged, _g.it_is(PayoutKind.RELEASE),      _PAYING),
     *_row(Status.REFUNDED, _SERVICE, PayoutReorged, _g.it_is(PayoutKind.REFUND),        _PAYING),

@@ -137,25 +137,38 @@ def check_word(steps: Sequence[Step]) -> None:
 def word_of(taken: Step, offers: dict[Who, int]) -> PayoutKind | None:
     """Return what a step decided about the money, if it did, and check that its sender may decide it."""
     assert taken.before is not None
-    match taken.event, taken.who:
-        case (Released(), Who.BUYER | Who.OPERATOR) | (DeadlineReached(name=DeadlineName.INSPECTION), Who.CLOCK):
-            return PayoutKind.RELEASE
-        case (Refunded(), Who.VENDOR | Who.OPERATOR) | (DeadlineReached(name=DeadlineName.DELIVERY), Who.CLOCK):
-            return PayoutKind.REFUND
-        case (SplitAccepted(share), Who.BUYER | Who.VENDOR as who):
-            assert offers[Who.VENDOR if who is Who.BUYER else Who.BUYER] == share
+    event, who = taken.event, taken.who
+    match event:
+        case PayoutReinstated() | Settled():
+            assert who is (Who.OPERATOR if isinstance(event, Settled) else Who.SERVICE)
+            return event.order.kind if isinstance(event, PayoutReinstated) else event.paid
+        case SplitAccepted(share) | Ruled(share) | Divided(share):
+            if isinstance(event, SplitAccepted):
+                assert offers[Who.VENDOR if who is Who.BUYER else Who.BUYER] == share
+            assert who in _DIVIDING[type(event)]
             return kind_of(share, taken.before)
-        case (Ruled(share), Who.ARBITER | Who.OPERATOR):
-            return kind_of(share, taken.before)
-        case (Divided(share), Who.OPERATOR):
-            return kind_of(share, taken.before)
-        case (PayoutReinstated(order=order), Who.SERVICE):
-            return order.kind
-        case (Settled(paid=paid), Who.OPERATOR):
-            return paid
-        case (event, who):
-            assert not isinstance(event, Released | Refunded | SplitAccepted | Ruled | Divided), who
-            return None
+        case _:
+            decided = next((each for each in _DECIDING if _is_such(event, each)), None)
+            assert decided is None or who in _DECIDING[decided]
+            return decided[-1] if decided else None
+
+
+#: Who may divide the money by what, and who may give it to one side.
+_DIVIDING: dict[type[Event], set[Who]] = {
+    SplitAccepted: {Who.BUYER, Who.VENDOR},
+    Ruled: {Who.ARBITER, Who.OPERATOR},
+    Divided: {Who.OPERATOR},
+}
+_DECIDING: dict[tuple[type[Event], DeadlineName | None, PayoutKind], set[Who]] = {
+    (Released, None, PayoutKind.RELEASE): {Who.BUYER, Who.OPERATOR},
+    (Refunded, None, PayoutKind.REFUND): {Who.VENDOR, Who.OPERATOR},
+    (DeadlineReached, DeadlineName.INSPECTION, PayoutKind.RELEASE): {Who.CLOCK},
+    (DeadlineReached, DeadlineName.DELIVERY, PayoutKind.REFUND): {Who.CLOCK},
+}
+
+
+def _is_such(event: Event, decided: tuple[type[Event], DeadlineName | None, PayoutKind]) -> bool:
+    return isinstance(event, decided[0]) and getattr(event, "name", None) is decided[1]
 
 
 def kind_of(share: int, before: Escrow) -> PayoutKind:
@@ -234,13 +247,17 @@ def duty(escrow: Escrow) -> list[tuple[Event, Who]]:
         case Status.PAYING if escrow.order is not None:
             return [(PayoutConfirmed("pay_1", escrow.order.kind, ("tx",)), Who.SERVICE)]
         case Status.HELD:
-            if escrow.deposit.spendable:
-                return [(Refunded(), Who.OPERATOR)]
-            if escrow.deposit.unspent:
-                return [(each, Who.CHAIN) for each in _changes(escrow.deposit, PAID)]
-            return [(Settled("nothing is left"), Who.OPERATOR)]
+            return _operators_duty(escrow)
         case _:
             return [(READY, Who.SERVICE)] if escrow.status is Status.KEYING else [(deadline_of(escrow), Who.CLOCK)]
+
+
+def _operators_duty(escrow: Escrow) -> list[tuple[Event, Who]]:
+    """Return what an operator does with a held escrow: pay out what is there, wait for what comes, or close it."""
+    if escrow.deposit.spendable:
+        return [(Refunded(), Who.OPERATOR)]
+    coming: list[tuple[Event, Who]] = [(each, Who.CHAIN) for each in _changes(escrow.deposit, PAID)]
+    return coming if escrow.deposit.unspent else [(Settled("nothing is left"), Who.OPERATOR)]
 
 
 numbers = st.lists(st.integers(0, 2**48), min_size=LEAST_STEPS, max_size=MOST_STEPS)
