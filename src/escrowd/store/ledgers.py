@@ -1,10 +1,10 @@
 """What the watcher and the wallets found on chain, in SQL."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.identifiers import EscrowId
@@ -30,6 +30,7 @@ class OutputRow:
     txid: str
     key: str
     index: int
+    height: int | None
     body: str
 
 
@@ -58,9 +59,12 @@ class LedgerTable:
         )
 
     async def lost(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
-        """Return the outputs of an escrow that left blocks and pool, as they were last, the latest loss last."""
+        """Return the outputs of an escrow that left blocks and pool, the latest loss last.
+
+        Each is as it was in the last block that held it; where none did, as it was in the pool.
+        """
         table = schema.lost_outputs
-        query = select(table.c.body).where(table.c.escrow == escrow)
+        query = select(table.c.body).where(table.c.escrow == escrow, table.c.lost_at.is_not(None))
         rows = await self._session.connection.execute(
             query.order_by(table.c.lost_at, table.c.txid, table.c.key, table.c.index)
         )
@@ -70,11 +74,12 @@ class LedgerTable:
         """Keep outputs that left blocks and pool. One that is found again leaves these by :meth:`put_output`."""
         lost_at = await self._session.now()
         for row in rows:
-            statement = self._session.insert(schema.lost_outputs).values(**asdict(row), lost_at=lost_at)
+            values = {"escrow": row.escrow, "txid": row.txid, "key": row.key, "index": row.index, "body": row.body}
+            statement = self._session.insert(schema.lost_outputs).values(**values, lost_at=lost_at)
+            # Out of the pool, where it had no height: the last block that held it may be known.
+            changing = {"lost_at": lost_at} if row.height is None else {"lost_at": lost_at, "body": row.body}
             await self._session.connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["escrow", "txid", "key", "index"], set_={"lost_at": lost_at, "body": row.body}
-                )
+                statement.on_conflict_do_update(index_elements=["escrow", "txid", "key", "index"], set_=changing)
             )
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
@@ -104,10 +109,7 @@ class LedgerTable:
         table = schema.outputs
         copies = (table.c.escrow == escrow, table.c.key == output.key, table.c.source == "wallet")
         await self._session.connection.execute(delete(table).where(*copies))
-        lost = schema.lost_outputs
-        # Not by its place in the transaction, which a wallet does not know.
-        found = (lost.c.escrow == escrow, lost.c.txid == output.txid, lost.c.key == output.key)
-        await self._session.connection.execute(delete(lost).where(*found))
+        await self._note_found(escrow, output)
         values = {
             "escrow": escrow,
             "txid": output.txid,
@@ -123,6 +125,14 @@ class LedgerTable:
         await self._session.connection.execute(
             statement.on_conflict_do_update(index_elements=["escrow", "txid", "key", "index"], set_=changing)
         )
+
+    async def _note_found(self, escrow: EscrowId, output: ReceivedOutput) -> None:
+        """Note that an output is not lost; in the pool, with the last block that held it."""
+        table = schema.lost_outputs
+        # Not by its place in the transaction, which a wallet does not know.
+        same = (table.c.escrow == escrow, table.c.txid == output.txid, table.c.key == output.key)
+        change = delete(table) if output.is_mined else update(table).values(lost_at=None)
+        await self._session.connection.execute(change.where(*same))
 
     async def note_key_images(self, escrow: EscrowId, key_images: Sequence[tuple[str, str]]) -> None:
         """Note pairs of one-time key and key image, both hex, and let the watcher look for spends of them."""

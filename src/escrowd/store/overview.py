@@ -76,7 +76,9 @@ def _question(dialect: str) -> CompoundSelect[Any]:
     return union_all(
         _part(_ESCROW, escrows.c.id, escrows.c.version, escrows.c.body).where(wanted(escrows.c.id)),
         _part(_OUTPUT, outputs.c.escrow, null(), outputs.c.body).where(wanted(outputs.c.escrow)),
-        _part(_LOST, lost.c.escrow, lost.c.lost_at, lost.c.body).where(wanted(lost.c.escrow)),
+        _part(_LOST, lost.c.escrow, lost.c.lost_at, lost.c.body).where(
+            wanted(lost.c.escrow), lost.c.lost_at.is_not(None)
+        ),
         _part(_PAYOUT, payouts.c.escrow, payouts.c.number, payouts.c.body).where(wanted(payouts.c.escrow)),
         _part(_ATTEMPT, payouts.c.escrow, null(), attempts.c.body)
         .join_from(payouts, attempts, attempts.c.payout == payouts.c.id)

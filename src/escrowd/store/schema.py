@@ -191,7 +191,8 @@ outputs: Final = Table(
     _one_of("source", "watcher", "wallet"),
 )
 
-#: Outputs that were in a block or in the pool and are in neither now. Kept for the operator; never pruned.
+#: Outputs that were in a block or in the pool and are in neither now, and those that a reorganisation took from a block
+#: to the pool: the block is remembered in case that they leave the pool, too. Kept for the operator; never pruned.
 lost_outputs: Final = Table(
     "lost_outputs",
     metadata,
@@ -199,7 +200,8 @@ lost_outputs: Final = Table(
     Column("txid", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("index", Integer, primary_key=True),
-    Column("lost_at", BigInteger, nullable=False),
+    #: ``NULL`` while it is in the pool.
+    Column("lost_at", BigInteger),
     #: With the height of the last block that held it.
     Column("body", Text, nullable=False),
 )

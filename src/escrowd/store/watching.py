@@ -252,7 +252,7 @@ class _Recording:
     async def _output_rows(self, *which: ColumnElement[bool]) -> list[OutputRow]:
         """Return rows of outputs."""
         table = schema.outputs
-        columns = table.c.escrow, table.c.txid, table.c.key, table.c.index, table.c.body
+        columns = table.c.escrow, table.c.txid, table.c.key, table.c.index, table.c.height, table.c.body
         return [OutputRow(*row) for row in await self._session.connection.execute(select(*columns).where(*which))]
 
     async def _mined(self, query: Select[Any], table: Table) -> set[tuple[Any, ...]]:

@@ -32,6 +32,8 @@ class MemoryWatchLog:
         self.woken: list[EscrowId] = []
         self._outputs: dict[tuple[EscrowId, str, int], ReceivedOutput] = {}
         self._lost: dict[tuple[EscrowId, str, int], ReceivedOutput] = {}
+        #: Outputs that a reorganisation took out of blocks, as they were in the last one.
+        self._last_mined: dict[tuple[EscrowId, str, int], ReceivedOutput] = {}
         self._from_wallets: dict[EscrowId, tuple[ReceivedOutput, ...]] = {}
         self._spends: dict[tuple[EscrowId, str, str], Spend] = {}
         self._key_images: list[tuple[EscrowId, str]] = []
@@ -120,10 +122,14 @@ class MemoryWatchLog:
     def _note_lost(self, before: dict[tuple[EscrowId, str, int], ReceivedOutput], *, is_pool_known: bool) -> None:
         """Keep what left blocks and pool, and no longer what was found again."""
         active = {escrow for escrow, address in self.addresses.items() if address.lane is Lane.ACTIVE}
+        mined = {key for key, output in self._outputs.items() if output.is_mined}
         for key, output in before.items():
+            if output.is_mined and key not in mined:
+                self._last_mined[key] = output
             if key not in self._outputs and (output.is_mined or (is_pool_known and key[0] in active)):
-                self._lost[key] = output
+                self._lost[key] = self._last_mined.get(key, output)
         self._lost = {key: output for key, output in self._lost.items() if key not in self._outputs}
+        self._last_mined = {key: output for key, output in self._last_mined.items() if key not in mined}
 
     def _replace_pool(self, pool: PoolFindings) -> None:
         self._outputs = {key: output for key, output in self._outputs.items() if output.height is not None}

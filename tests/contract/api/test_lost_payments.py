@@ -80,6 +80,12 @@ async def test_lost_deposit_is_shown_and_named(house: ApiHouse, client: httpx.As
     assert [(each["counts"], each["reason"], each["height"]) for each in shown["deposit"]["payments"]] == [
         (True, None, None)
     ]
+    # Out of the pool, too: the last block that held it is still known.
+    await applied(house, escrow, Progress(pool=PoolFindings(), cursor=cursor(114)))
+    shown = (await client.get(f"/v1/escrows/{escrow}")).json()
+    assert [(each["counts"], each["reason"], each["height"]) for each in shown["deposit"]["payments"]] == [
+        (False, "reorged", 90)
+    ]
 
 
 def found_in_pool(found: FoundOutput) -> FoundOutput:

@@ -108,7 +108,7 @@ async def test_lost_payment_is_shown(commands: Commands, database: Database) -> 
     made = await live(database, Status.HELD)
     lost = replace(output("a", 90), txid="ab" * 32, amount=AMOUNT)
     async with SqlStore(database, "node-1").transaction() as tx:
-        await tx.ledgers.note_lost([OutputRow(made, lost.txid, lost.key, lost.index, encoded(lost))])
+        await tx.ledgers.note_lost([OutputRow(made, lost.txid, lost.key, lost.index, lost.height, encoded(lost))])
     people, programs = await commands.runs(f"escrows show {made}", f"escrows show {made} --json")
     (row,) = (each for each in people.out.splitlines() if lost.txid in each)
     assert row.split() == ["1", "XMR", "90", "0", *WHY_NOT[WhyNot.REORGED].split(), lost.txid]

@@ -44,11 +44,16 @@ async def test_output_of_a_rollback_is_kept_as_lost_until_it_is_found_again(log:
     assert await lost(store, 1) == (one, other)
     await log.record(Progress(outputs=(found(1, "b", 9),)))
     assert await lost(store, 1) == (one,)
-    # In the pool again, and out of it: it was last in no block.
+    # In the pool again, and out of it: the last block that held it is still known.
     await log.record(Progress(pool=PoolFindings((found(1, "a"),))))
     assert await lost(store, 1) == ()
+    for _ in range(2):
+        await log.record(Progress(pool=PoolFindings()))
+        assert await lost(store, 1) == (one,)
+    await log.record(Progress(outputs=(found(1, "a", 9),)))
+    await log.record(Progress(rollback=9, pool=PoolFindings((found(1, "a"),))))
     await log.record(Progress(pool=PoolFindings()))
-    assert await lost(store, 1) == (output("a"),)
+    assert set(await lost(store, 1)) == {output("a", 9), output("b", 9)}
 
 
 async def test_payment_that_the_pool_drops_is_kept_as_lost(log: SqlWatchLog, store: SqlStore) -> None:

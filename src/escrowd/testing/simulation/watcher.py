@@ -29,6 +29,8 @@ class SimulatedWatcher:
         self._looks = 0
         self._seen_changes = -1
         self._seen_blocks: list[str] = []
+        #: Outputs as the last block had them, by transaction and one-time key.
+        self._last_mined: dict[tuple[str, str], ReceivedOutput] = {}
         #: Ids of transactions that it passes over, and outputs that are not there.
         self.blind_to: set[str] = set()
         self.phantoms: dict[EscrowId, ReceivedOutput] = {}
@@ -74,10 +76,30 @@ class SimulatedWatcher:
             # What was replaced is forgotten at once, and what came instead is found at the next look everywhere.
             now = _below(before[0], fork), _below(before[1], fork)
         tables.watched[escrow], tables.spends[escrow] = now
-        gone = _gone(before[0], now[0], is_pool_scanned=lane is Lane.ACTIVE)
-        if gone or escrow in tables.lost:
-            tables.lost[escrow] = (*_gone(tables.lost.get(escrow, ()), now[0], is_pool_scanned=True), *gone)
+        if now[0] != before[0]:
+            self._note_lost(tables, escrow, before[0], now[0], is_pool_scanned=lane is Lane.ACTIVE)
         return now != before
+
+    def _note_lost(
+        self,
+        tables: Tables,
+        escrow: EscrowId,
+        before: tuple[ReceivedOutput, ...],
+        now: tuple[ReceivedOutput, ...],
+        *,
+        is_pool_scanned: bool,
+    ) -> None:
+        """Keep what left blocks and pool, as the last block had it."""
+        self._last_mined |= {(each.txid, each.key): each for each in before if each.is_mined}
+        there = {(each.txid, each.key) for each in now}
+        # What an archived address had in the pool may still be in it.
+        gone = {
+            (each.txid, each.key): self._last_mined.get((each.txid, each.key), each)
+            for each in before
+            if each.is_mined or is_pool_scanned
+        }
+        lost = {(each.txid, each.key): each for each in tables.lost.get(escrow, ())} | gone
+        tables.lost[escrow] = tuple(each for place, each in lost.items() if place not in there)
 
     def _outputs(self, escrow: EscrowId, *, pool: bool) -> tuple[ReceivedOutput, ...]:
         mined = [
@@ -131,14 +153,6 @@ def is_looked_for(output: ReceivedOutput | SimulatedOutput) -> bool:
 # ---------------------------------------------------------------------------------------------------------------------
 
 FoundT = TypeVar("FoundT", ReceivedOutput, Spend)
-
-
-def _gone(
-    before: tuple[ReceivedOutput, ...], now: tuple[ReceivedOutput, ...], *, is_pool_scanned: bool
-) -> tuple[ReceivedOutput, ...]:
-    """Return the outputs that are not there now. What an archived address had in the pool may still be in it."""
-    there = {(each.txid, each.key) for each in now}
-    return tuple(each for each in before if (each.txid, each.key) not in there and (each.is_mined or is_pool_scanned))
 
 
 def _below(found: tuple[FoundT, ...], fork: int) -> tuple[FoundT, ...]:

@@ -17,6 +17,6 @@ def upgrade() -> None:
         sa.Column("txid", sa.Text, primary_key=True),
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("index", sa.Integer, primary_key=True),
-        sa.Column("lost_at", sa.BigInteger, nullable=False),
+        sa.Column("lost_at", sa.BigInteger),
         sa.Column("body", sa.Text, nullable=False),
     )
