@@ -109,7 +109,6 @@ class LedgerTable:
         table = schema.outputs
         copies = (table.c.escrow == escrow, table.c.key == output.key, table.c.source == "wallet")
         await self._session.connection.execute(delete(table).where(*copies))
-        await self._note_found(escrow, output)
         values = {
             "escrow": escrow,
             "txid": output.txid,
@@ -125,6 +124,7 @@ class LedgerTable:
         await self._session.connection.execute(
             statement.on_conflict_do_update(index_elements=["escrow", "txid", "key", "index"], set_=changing)
         )
+        await self._note_found(escrow, output)
 
     async def _note_found(self, escrow: EscrowId, output: ReceivedOutput) -> None:
         """Note that an output is not lost; in the pool, with the last block that held it."""

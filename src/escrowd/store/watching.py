@@ -208,9 +208,10 @@ class _Recording:
 
     async def _roll_back(self, height: int) -> None:
         outputs, spends = schema.outputs, schema.spends
-        await self._ledgers.note_lost(await self._output_rows(outputs.c.height >= height))
+        gone = await self._output_rows(outputs.c.height >= height)
         for table in (outputs, spends):
             await self._session.connection.execute(delete(table).where(table.c.height >= height))
+        await self._ledgers.note_lost(gone)
         await self._session.connection.execute(
             update(schema.watched).where(schema.watched.c.scanned > height).values(scanned=height)
         )
