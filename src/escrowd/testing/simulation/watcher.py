@@ -48,7 +48,7 @@ class SimulatedWatcher:
         for escrow, lane in tables.lanes.items():
             changed = self._write(tables, escrow, lane, fork, everywhere=everywhere)
             if changed or (has_new_tip and tables.escrows[escrow].counts_blocks):
-                tables.wake(escrow, self._memory.now())
+                tables.wake(escrow, self._memory.work_now())
         if self.is_behind:
             self._seen_blocks[fork:] = [block.hash for block in self._chain.blocks[fork:]]
         self._seen_changes = self._chain.changes

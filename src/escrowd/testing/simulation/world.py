@@ -27,7 +27,6 @@ from escrowd.testing.simulation.service import Ground, SimulatedService, wallet_
 from escrowd.testing.simulation.sessions import WalletHouse
 from escrowd.testing.simulation.signing import SigningLog
 from escrowd.testing.simulation.spending import Costs
-from escrowd.testing.simulation.tables import Beats
 from escrowd.testing.simulation.wallet_rpc import NEW_RPC, OLD_RPC, Surroundings
 from escrowd.testing.simulation.watcher import SimulatedWatcher
 
@@ -92,6 +91,9 @@ Listener: TypeAlias = Callable[["World", str], None]
 class World:
     """One sequence of events. Everything in it follows from the seed."""
 
+    #: How many milliseconds the wall clock of the service is ahead of the time.
+    clock_error = 0
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.chance = random.Random(seed)  # noqa: S311 - a seed is what is wanted
@@ -103,7 +105,7 @@ class World:
         self.faults = Faults()
         self.chain = SimulatedChain(lambda: self.now // 1000)
         self.log = SigningLog()
-        self.memory = Memory(lambda: self.now)
+        self.memory = Memory(lambda: self.wall_clock, lambda: self.now)
         self.memory.observer = self._observe
         self.memory.attempt_observer = self._check_nonces
         self.watcher = SimulatedWatcher(self.memory, self.chain)
@@ -141,6 +143,11 @@ class World:
         return tuple(self.memory.tables.escrows.values())
 
     @property
+    def wall_clock(self) -> int:
+        """What the wall clock of the service shows, in milliseconds since 1970."""
+        return self.now + self.clock_error
+
+    @property
     def has_work(self) -> bool:
         """Whether the service has anything to do now."""
         return bool(self._due())
@@ -164,16 +171,26 @@ class World:
     def beat(self) -> None:
         """Let the running clock beat once: the time since the last beat counts while the daemon is up."""
         tables = self.memory.tables
-        tables.beats = tables.beats.after(self.now, counts=not self.faults.daemon_is_down)
+        tables.clock = tables.clock.after_beat(self.wall_clock, counts=not self.faults.daemon_is_down)
+
+    def jump_clock(self, seconds: float) -> None:
+        """Let the wall clock of the service be set forward, or back, while no time passes."""
+        self.clock_error += int(seconds * 1000)
 
     def pass_time(self, seconds: float, *, is_running: bool = True) -> None:
         """Let time pass, with a service that beats or, after a crash, with none."""
         passed = int(seconds * 1000)
+        clock = self.memory.tables.clock
+        # Of a beat that corrects the work clock where the wall clock has jumped.
+        beaten = clock.after_beat(self.wall_clock, counts=clock.counted)
         self.now += passed
         if is_running:
-            beats, is_up = self.memory.tables.beats, not self.faults.daemon_is_down
-            counted = passed if beats.counted else max(0, passed - BEAT)
-            self.memory.tables.beats = Beats(beats.running + (counted if is_up else 0), self.now, is_up)
+            is_up = not self.faults.daemon_is_down
+            counted = passed if clock.counted else max(0, passed - BEAT)
+            running = clock.running + (counted if is_up else 0)
+            self.memory.tables.clock = replace(
+                beaten, running=running, last_beat=(beaten.last_beat or 0) + passed, counted=is_up
+            )
 
     def sleep(self, seconds: float) -> None:
         """Let time pass while the service sleeps; the watcher works on, and the claim is kept."""
@@ -286,8 +303,8 @@ class World:
         return f"node {self.node}"
 
     def _due(self) -> list[EscrowId]:
-        rows = self.memory.tables.work.items()
-        return [escrow for escrow, row in rows if row.due is not None and row.due <= self.now]
+        rows, now = self.memory.tables.work.items(), self.memory.work_now()
+        return [escrow for escrow, row in rows if row.due is not None and row.due <= now]
 
     def _begin_life(self, node: int) -> None:
         self.node = node
@@ -295,7 +312,7 @@ class World:
         self.service = SimulatedService(self.ground, node, self.life)
         # The first beat adds nothing: the time in which nobody ran counts for nobody.
         tables = self.memory.tables
-        tables.beats = tables.beats.after(self.now, counts=False)
+        tables.clock = tables.clock.after_beat(self.wall_clock, counts=False)
         self.beat()
 
     async def _advance(self, service: SimulatedService, escrow: EscrowId) -> None:
