@@ -34,7 +34,17 @@ Status = Literal[
     "held",
 ]
 ActionName = Literal[
-    "deliver", "release", "refund", "dispute", "rule", "propose-split", "accept-split", "cancel", "resume"
+    "deliver",
+    "release",
+    "refund",
+    "dispute",
+    "rule",
+    "propose-split",
+    "accept-split",
+    "cancel",
+    "resume",
+    "split",
+    "settle",
 ]
 
 # --- requests --------------------------------------------------------------------------------------------------------
