@@ -95,6 +95,8 @@ class Office:
         self.running = running
         self.vault: Vault = house.house().vault
         self.sets = [house.sets[kept.escrow] for kept in wallet_sets()[:SETS]]
+        #: Kept sets that hold a trade now, or money that an earlier one has left: another trade would find it.
+        self._taken: set[int] = set()
 
     @classmethod
     @asynccontextmanager
@@ -126,14 +128,19 @@ class Office:
     async def trade(self, kept: int, terms: Terms | None = None) -> AsyncIterator["Trade"]:
         """Begin a trade whose wallets are a kept set; it waits for its deposit.
 
-        A trade that leaves money in its wallets needs a set that no other test uses: those would find it.
+        Where an earlier trade has left money in the wallets of that set, another set takes its place.
         """
+        kept = next(each for each in (kept, *range(SETS)) if each not in self._taken)
+        self._taken.add(kept)
         with tempfile.TemporaryDirectory() as directory:
             async with Database(f"sqlite+aiosqlite:///{directory}/escrowd.sqlite") as database:
                 await migrate(database)
                 made = Trade(self, self.sets[kept], database)
                 await made.begin(terms or a_deal())
                 yield made
+                await made.look()
+                if await made.money_left() == []:
+                    self._taken.discard(kept)
 
     async def paid_to(self, wallets: WalletSet, txids: Sequence[str]) -> list[int]:
         """Return what transactions pay to outside wallets, in piconero, as their view key shows it."""
