@@ -32,6 +32,8 @@ class ApiSettings:
     #: What holds for escrows whose terms do not say it.
     confirmations: int
     deadlines: DeadlineTerms
+    #: How much less than the amount counts as paid, in piconero, and at most what terms may have.
+    tolerance: int = 0
     overpayment: Overpayment = Overpayment.RETURN
     most_body_bytes: int = 65_536
 

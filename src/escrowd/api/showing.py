@@ -110,6 +110,7 @@ def _deposit(view: CallersView) -> wire.Deposit:
         address=escrow.address,
         uri=f"monero:{escrow.address}?tx_amount={format_xmr(amount)}" if escrow.address else None,
         expected=amount,
+        tolerance=escrow.terms.tolerance,
         seen=escrow.deposit.seen,
         confirmed=escrow.deposit.confirmed,
         spendable=sum(each.amount for each in left if is_spendable(each, ledger)),

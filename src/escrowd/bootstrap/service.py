@@ -159,7 +159,7 @@ async def open_service(
         deliver = await enter(webhook_handler(store, house.vault, house.webhooks, wallets.metrics))
         worker = await enter(_worker(house, database, wallets, advance, deliver))
         await enter(pruning(store, house.retention, wallets.metrics))
-        admission = _admission(house, engine, wallets)
+        admission = _admission(house, engine, fees, wallets)
         orchestrator = EscrowOrchestrator(store, on_taken=stock.taken, admit=admission.check, fee_rate=fees.normal)
         yield RunningService(
             orchestrator=orchestrator,
@@ -197,8 +197,8 @@ def _engine_watch(house: ServiceHouse, store: SqlStore, wallets: RunningHouse) -
     return EngineWatch(wallets.daemon, house.program.path, settings, store)
 
 
-def _admission(house: ServiceHouse, engine: EngineWatch, wallets: RunningHouse) -> Admission:
-    admission = Admission(house.admission, lambda: engine.state)
+def _admission(house: ServiceHouse, engine: EngineWatch, fees: FeeRates, wallets: RunningHouse) -> Admission:
+    admission = Admission(house.admission, lambda: engine.state, fees.normal)
     wallets.metrics.register(EngineCollector(lambda: engine.state, is_draining=admission.is_draining))
     return admission
 

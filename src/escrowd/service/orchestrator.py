@@ -63,7 +63,7 @@ class EscrowOrchestrator:
         Raises:
             InvalidInput: the terms cannot be kept; the message says why.
             CustodyNotOffered: a party wants to keep its own key.
-            Draining, EndsAfterFork, EngineNotSupported: none is taken now, or none with these deadlines.
+            Draining, EndsAfterFork, EngineNotSupported, AmountTooSmall: none is taken now, or none with these terms.
 
         """
         async with self._store.transaction() as tx:

@@ -91,7 +91,7 @@ class NewDeadlines(Request):
 
 
 class Underpayment(Request):
-    """How much less than the amount still counts as paid, in piconero."""
+    """How much less than the amount still counts as paid, in piconero: at most a tenth of it. Left out: the default."""
 
     tolerance: PiconeroText
 
@@ -164,6 +164,8 @@ class Deposit(Answer):
     address: str | None = None
     uri: str | None = None
     expected: Piconero
+    #: How much less than `expected` counts as paid.
+    tolerance: Piconero = 0
     seen: Piconero
     confirmed: Piconero
     spendable: Piconero

@@ -17,7 +17,7 @@ from escrowd.service.front.answering import Answer
 from escrowd.service.front.escrows import require
 from escrowd.service.front.ports import FrontTransaction
 from escrowd.service.front.preview import Decision, preview
-from escrowd.service.payouts.rates import FeeRateUnknown
+from escrowd.service.payouts.errors import FeeRateUnknown
 from escrowd.wire import escrows as wire
 from escrowd.wire.values import Absent
 

@@ -48,7 +48,7 @@ class EscrowDesk:
         Raises:
             NotPermitted: the key lacks the scope.
             InvalidInput, CustodyNotOffered: the terms cannot be kept; the message says why.
-            Draining, EndsAfterFork, EngineNotSupported: none is taken now, or none with these deadlines.
+            Draining, EndsAfterFork, EngineNotSupported, AmountTooSmall: none is taken now, or none with these terms.
 
         """
         require(caller, Scope.ESCROWS_WRITE)

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import structlog
 
-from escrowd.domain.errors import EscrowdError, Fault, Retry
+from escrowd.domain.errors import EscrowdError
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.results_signing import Priority
@@ -20,13 +20,6 @@ log = structlog.get_logger()
 POLL_INTERVAL: Final = 60.0
 #: Seconds for which the last known rate is used while the daemon does not answer: about 30 blocks.
 MAX_AGE: Final = 3600.0
-
-
-class FeeRateUnknown(EscrowdError):
-    """The daemon has not named its fee rate for too long."""
-
-    fault = Fault.MONERO
-    retry = Retry.SAFE
 
 
 async def normal_fee_rate(daemon: MoneroDaemon) -> FeeRate:
