@@ -188,6 +188,8 @@ class Following:
         refused = await self._send_missing(books, payout)
         if not refused:
             return []
+        if proof := await self._refuted(books, payout):
+            return await self._give_up(books, payout, HoldReason.DEPOSIT_GONE, proof)
         if payout.kind is PayoutKind.RETURN:
             return await self._give_up_return(books, payout, refused)
         if not (books.escrow.status is Status.PAYING and books.is_decided(payout)):
@@ -206,6 +208,19 @@ class Following:
             again_at = books.now + pause_after(refusals) if refused else 0
             await self._save(books, replace(payout, refusals=refusals, send_again_at=again_at))
         return refused
+
+    async def _refuted(self, books: _Books, payout: Payout) -> str:
+        """Return the proof that no block can hold a payout, because what it spends can be in none; empty without one.
+
+        A deposit that left the chain never comes back where another transaction in the chain spends what it spent.
+        """
+        lost = [each for each in books.ledger.lost if each.key in payout.output_keys and each.sources]
+        refuted = [each for each in lost if await self._sending.is_double_spent(each)]
+        images = {books.ledger.key_images.get(each.key, "") for each in refuted}
+        if status_by_fates(fates_of(payout.transactions, books.ledger, images)) is None:
+            return ""
+        txids = ", ".join(sorted({each.txid for each in refuted}))
+        return f"payout {payout.id} spends a deposit that another transaction in the chain has double spent: {txids}"
 
     async def _give_up_return(self, books: _Books, payout: Payout, refused: str) -> list[Event]:
         """Give up a return that the daemon does not take any more, as long as it has no part of it.
@@ -237,13 +252,13 @@ class Following:
         found = _with_heights(payout, books.ledger)
         if payout.kind is PayoutKind.RETURN:
             return await self._confirm(books, found, has_rest=True) if books.escrow.has_ended else []
-        rivals = [each for each in books.payouts if each.status.is_open and each.kind is not PayoutKind.RETURN]
-        is_booked = any(Fate.MINED in fates_of(each.transactions, books.ledger) for each in rivals)
+        others = [each for each in books.payouts if each != payout and each.kind is not PayoutKind.RETURN]
+        is_booked = any(Fate.MINED in fates_of(each.transactions, books.ledger) for each in others)
         event = reinstated(payout, _mined_txids(found), books.escrow)
         if not is_booked and is_allowed(books.escrow, event, Who.SERVICE):
             log.warning("payout.reinstated", escrow=payout.escrow, payout=payout.id)
             return [event]
-        # The escrow has ended, or another payout is in a block beside it: both have paid what they spent.
+        # It was settled, or another payout is in a block beside it: both have paid what they spent.
         log.warning("payout.booked", escrow=payout.escrow, payout=payout.id)
         await self._save(books, replace(found, status=PayoutStatus.CONFIRMED))
         return []

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import structlog
 
+from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutTransaction
 from escrowd.monero.daemon import MoneroDaemon
 from escrowd.monero.results_daemon import KeyImageStatus
@@ -34,6 +35,12 @@ class Sending:
         """Ask the daemon whether its pool holds a transaction that spends what these spend."""
         statuses = await self._daemon.is_key_image_spent([image for one in transactions for image in one.key_images])
         return KeyImageStatus.SPENT_IN_POOL in statuses
+
+    async def is_double_spent(self, lost: ReceivedOutput) -> bool:
+        """Ask the daemon whether the chain holds, in place of a lost transaction, one that spends what that spent."""
+        # Asked in this order, one that was mined again in between is found.
+        statuses = await self._daemon.is_key_image_spent(lost.sources)
+        return KeyImageStatus.SPENT_IN_CHAIN in statuses and not await self.has_any([lost.txid])
 
     async def is_taken(self, attempt: Attempt, transactions: Collection[PayoutTransaction], claim: Claim) -> bool:
         """Send a signature once more, and return whether the daemon has one of these transactions of it, or might.

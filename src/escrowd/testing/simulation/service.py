@@ -9,6 +9,7 @@ from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
 from escrowd.monero.daemon import MoneroDaemon
+from escrowd.monero.results_signing import Priority
 from escrowd.service.advance import EscrowAdvance
 from escrowd.service.funding import FundingCheck
 from escrowd.service.housekeeping import Housekeeping
@@ -27,6 +28,7 @@ from escrowd.testing.simulation.keying import Groups, MemoryKeyingJournal, Plain
 from escrowd.testing.simulation.memory import Memory, MemoryStore
 from escrowd.testing.simulation.notices import RemadeCaches, announced_fork
 from escrowd.testing.simulation.sessions import SimulatedSessions, WalletHouse
+from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.tables import Lane
 from escrowd.testing.simulation.transport import SimulatedTransport
 
@@ -57,7 +59,9 @@ class SimulatedService:
                 SimulatedDaemon(ground.chain, ground.faults, is_new=ground.house.around.is_new), ground.faults, life
             )
         )
-        self.orchestrator = EscrowOrchestrator(self.store, ground.chance.randbytes)
+        self.orchestrator = EscrowOrchestrator(
+            self.store, ground.chance.randbytes, fee_rate=lambda: rate(Priority.NORMAL)
+        )
         self.advance = self._advance()
 
     def _commit(self, act: Callable[[], None]) -> None:
