@@ -1,0 +1,76 @@
+"""Blocks that are taken back with the deposit and its payout in them."""
+
+from pathlib import Path
+
+import pytest
+
+from escrowd.domain.escrow.events import Released
+from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.payouts.records import PayoutStatus
+from escrowd.domain.secret import Secret
+from escrowd.monero.results_signing import BuiltTransaction
+from tests.faults.ways_out import Books, Ways, books, fees_of, held, put_into_pool, sent_release, take_back
+from tests.regtest.chain.conftest import send
+from tests.regtest.payouts.office import AMOUNT, Office, Trade
+
+pytestmark = pytest.mark.timeout(600)
+
+
+async def two_spends(office: Office, trade: Trade, directory: Path) -> tuple[BuiltTransaction, BuiltTransaction]:
+    """Let a buyer sign two transactions that spend the same output: one pays the escrow, the other the buyer."""
+    directory.chmod(0o700)
+    buyer = (await office.lab.start_wallet_process(directory)).client
+    await buyer.create_wallet("buyer", Secret("password of a test"))
+    address = await buyer.get_address()
+    await office.lab.pay(address, 2 * AMOUNT)
+    await office.lab.mine(10)
+    deposit = await send(buyer, [(trade.wallets.address, AMOUNT)], do_not_relay=True)
+    return deposit, await send(buyer, [(address, AMOUNT)], do_not_relay=True)
+
+
+async def test_money_paid_again_after_a_double_spend_counts_as_the_deposit(ways: Ways, tmp_path: Path) -> None:
+    """Deposit and payout are taken back, the deposit is spent otherwise and paid once more: that is released (W5)."""
+    async with ways.trade() as trade:
+        deposit, double_spend = await two_spends(ways.office, trade, tmp_path)
+        await put_into_pool(ways.office, deposit.tx_blob)
+        trade.txids.append(deposit.tx_hash)
+        await ways.office.lab.mine(10)
+        assert (await trade.advance()).status is Status.FUNDED
+        await trade.say(Released(), Who.BUYER)
+        assert (await trade.advance()).status is Status.PAYING
+        (lost,) = await trade.payouts()
+        await ways.office.lab.mine(4)
+        await trade.advance()
+
+        await take_back(ways.office, 14, [deposit.tx_hash, lost.transactions[0].txid])
+        await put_into_pool(ways.office, double_spend.tx_blob)
+        await ways.office.lab.mine(14)
+        await held(trade)
+        await trade.pay_in(AMOUNT)
+        await ways.office.lab.mine(10)
+        assert (await held(trade)).deposit.spendable == AMOUNT
+        await trade.say(Released(), Who.OPERATOR)
+        assert (await trade.advance()).status is Status.PAYING
+        assert (await trade.settle()).status is Status.COMPLETED
+        assert [each.status for each in await trade.payouts()] == [PayoutStatus.ABANDONED, PayoutStatus.CONFIRMED]
+        fee = fees_of((await trade.payouts())[-1])
+        assert await books(trade) == Books(AMOUNT, vendor=AMOUNT - fee, fees=fee)
+
+
+async def test_deposit_and_payout_that_are_taken_back_come_back(ways: Ways) -> None:
+    """A reorganisation takes deposit and payout, and both are mined again: the same transaction pays, once."""
+    async with ways.trade() as trade:
+        release = await sent_release(trade)
+        await ways.office.lab.mine(4)
+        await trade.advance()
+        await ways.office.lab.pop_blocks(14)
+        assert (await trade.advance()).status is Status.PAYING
+        await ways.office.lab.mine(10)
+        await trade.advance()
+        await ways.office.lab.mine(4)
+        await trade.advance()
+        assert (await trade.settle()).status is Status.COMPLETED
+        (paid,) = await trade.payouts()
+        assert [one.txid for one in paid.transactions] == [one.txid for one in release.transactions]
+        fee = fees_of(paid)
+        assert await books(trade) == Books(AMOUNT, vendor=AMOUNT - fee, fees=fee)
