@@ -74,3 +74,15 @@ async def test_ruling_of_a_share_below_its_fee_is_refused_with_the_least(ways: W
         (split,) = await trade.payouts()
         fee, vendor = fees_of(split), share - rate.estimate(1, 2) * share // AMOUNT
         assert await books(trade) == Books(AMOUNT, vendor=vendor, buyer=AMOUNT - vendor - fee, fees=fee)
+
+
+async def test_deposit_that_lacks_less_than_the_tolerance_is_paid_out(ways: Ways) -> None:
+    """A wallet that cuts at eight decimals pays 3656 piconero too little: the vendor gets what there is (W13)."""
+    paid = AMOUNT - 3656
+    async with ways.trade(a_deal(tolerance=10_000)) as trade:
+        assert (await trade.fund(paid)).status is Status.FUNDED
+        await trade.say(Released(), Who.BUYER)
+        assert (await trade.advance()).status is Status.PAYING
+        assert (await trade.settle()).status is Status.COMPLETED
+        fee = fees_of(*await trade.payouts())
+        assert await books(trade) == Books(paid, vendor=paid - fee, fees=fee)

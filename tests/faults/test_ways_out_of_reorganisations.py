@@ -1,10 +1,13 @@
 """Blocks that are taken back with the deposit and its payout in them."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from escrowd.domain.escrow.events import Released
+from escrowd.domain.escrow.events import Delivered, Released
+from escrowd.domain.escrow.facts import HoldReason
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.payouts.records import PayoutStatus
 from escrowd.domain.secret import Secret
@@ -73,4 +76,42 @@ async def test_deposit_and_payout_that_are_taken_back_come_back(ways: Ways) -> N
         (paid,) = await trade.payouts()
         assert [one.txid for one in paid.transactions] == [one.txid for one in release.transactions]
         fee = fees_of(paid)
+        assert await books(trade) == Books(AMOUNT, vendor=AMOUNT - fee, fees=fee)
+
+
+async def told(trade: Trade, type_: str) -> dict[str, Any]:
+    """Return what the log of an escrow says of the last event of a type."""
+    data: dict[str, Any] = json.loads([each.data for each in await trade.log() if each.type == type_][-1])
+    return data
+
+
+async def test_log_names_the_deposit_that_a_reorganisation_took(ways: Ways) -> None:
+    """The log has transaction, output and height of a lost deposit, and the reason of the hold (W12)."""
+    async with ways.trade() as trade:
+        (txid,) = await trade.pay_in(AMOUNT)
+        height = await ways.office.lab.mine(10) - 10
+        assert (await trade.advance()).status is Status.FUNDED
+        (payment,) = (await told(trade, "deposit.confirmed"))["details"]["payments"]
+        place = {"txid": txid, "output": payment["output"], "height": height, "amount": str(AMOUNT)}
+        assert payment | place == payment
+        await trade.say(Delivered(), Who.VENDOR)
+
+        await take_back(ways.office, 10, [txid])
+        escrow = await held(trade)
+        assert escrow.hold is not None
+        assert escrow.hold.reason is HoldReason.DEPOSIT_GONE
+        assert txid in escrow.hold.details
+        (lost,) = (await told(trade, "deposit.reorged"))["details"]["payments"]
+        assert lost | place == lost
+        hold = (await told(trade, "escrow.held"))["hold"]
+        assert (hold["reason"], hold["since"]) == ("deposit_gone", "delivered")
+        assert txid in hold["details"]
+
+        await trade.pay_in(AMOUNT)
+        await ways.office.lab.mine(10)
+        await held(trade)
+        await trade.say(Released(), Who.OPERATOR)
+        assert (await trade.advance()).status is Status.PAYING
+        assert (await trade.settle()).status is Status.COMPLETED
+        fee = fees_of(*await trade.payouts())
         assert await books(trade) == Books(AMOUNT, vendor=AMOUNT - fee, fees=fee)
