@@ -92,7 +92,7 @@ async def test_log_names_the_deposit_that_a_reorganisation_took(ways: Ways) -> N
         height = await ways.office.lab.mine(10) - 10
         assert (await trade.advance()).status is Status.FUNDED
         (payment,) = (await told(trade, "deposit.confirmed"))["details"]["payments"]
-        place = {"txid": txid, "output": payment["output"], "height": height, "amount": str(AMOUNT)}
+        place = {"txid": txid, "output": payment["output"], "height": str(height), "amount": str(AMOUNT)}
         assert payment | place == payment
         await trade.say(Delivered(), Who.VENDOR)
 
