@@ -53,7 +53,7 @@ class LedgerTable:
             spends=spends,
             our_txids=await self._our_txids(payouts),
             key_images=key_images,
-            planned=planned_keys(payouts, outputs),
+            planned=planned_keys(payouts, outputs, spends),
             paid_out=paid_out_keys(payouts, spends, key_images),
             lost=await self.lost(escrow),
         )

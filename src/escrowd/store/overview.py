@@ -180,7 +180,7 @@ def _account(found: _Found, tip: tuple[int, int]) -> Account:
         spends=spends,
         our_txids=frozenset(found.txids),
         key_images=found.key_images,
-        planned=planned_keys(payouts, outputs),
+        planned=planned_keys(payouts, outputs, spends),
         paid_out=paid_out_keys(payouts, spends, found.key_images),
         lost=tuple(each for _, each in sorted(found.lost, key=_loss)),
     )

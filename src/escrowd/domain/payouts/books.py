@@ -59,14 +59,18 @@ def to_be_excluded(attempts: Iterable[Attempt], ledger: Ledger) -> tuple[frozens
     return tuple(frozenset(each) for each in left if each)
 
 
-def planned_keys(payouts: Iterable[Payout], outputs: Iterable[ReceivedOutput]) -> frozenset[str]:
+def planned_keys(
+    payouts: Iterable[Payout], outputs: Iterable[ReceivedOutput], spends: Sequence[Spend]
+) -> frozenset[str]:
     """Return the one-time keys of what the ordered payout under way is to spend, as far as pool or chain have it.
 
-    Where a reorganisation took all of it, nothing is planned: what comes then is no late money.
+    Where a reorganisation took all of it, nothing is planned: what comes then is no late money. Nor is it where blocks
+    rule out a part of the payout and hold the others: what is left of it can be decided on anew.
     """
-    under_way = (each for each in payouts if each.kind is not PayoutKind.RETURN and each.status.is_open)
     there = {each.key for each in outputs}
-    return frozenset(there.intersection(key for each in under_way for key in each.output_keys))
+    return frozenset(
+        there.intersection(key for each in payouts if _is_under_way(each, spends) for key in each.output_keys)
+    )
 
 
 def paid_out_keys(payouts: Iterable[Payout], spends: Sequence[Spend], key_images: Mapping[str, str]) -> frozenset[str]:
@@ -91,3 +95,12 @@ def keys_of(payout: Payout, spends: Sequence[Spend], key_images: Mapping[str, st
         elif fate is Fate.DEAD:
             keys -= its_keys
     return frozenset(keys)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _is_under_way(payout: Payout, spends: Sequence[Spend]) -> bool:
+    fates = {fate_of(one, spends) for one in payout.transactions}
+    is_decided = Fate.DEAD in fates and Fate.OPEN not in fates
+    return payout.kind is not PayoutKind.RETURN and payout.status.is_open and not is_decided

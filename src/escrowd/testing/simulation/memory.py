@@ -271,7 +271,7 @@ class MemoryLedgers:
             spends=spends,
             our_txids=frozenset(one.txid for each in signed for one in each.transactions),
             key_images=key_images,
-            planned=planned_keys(payouts, outputs),
+            planned=planned_keys(payouts, outputs, spends),
             paid_out=paid_out_keys(payouts, spends, key_images),
             lost=tables.lost.get(escrow, ()),
         )

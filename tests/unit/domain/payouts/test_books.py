@@ -124,11 +124,21 @@ def test_payout_that_lost_to_another_one_takes_nothing_from_it() -> None:
 def test_payout_whose_inputs_vanished_plans_nothing() -> None:
     """Money that comes again after a reorganisation took deposit and payout is the deposit, not late money (W5)."""
     sent = payout(PayoutKind.RELEASE, PayoutStatus.BROADCAST, "ab", spending("tx 1", "A", "B"))
-    assert planned_keys([sent], ledger().outputs) == frozenset("ab")
-    assert planned_keys([sent], ledger(there="bd").outputs) == frozenset("b")
-    assert planned_keys([sent], ledger(there="d").outputs) == frozenset()
-    assert planned_keys([replace(sent, kind=PayoutKind.RETURN)], ledger().outputs) == frozenset()
-    assert planned_keys([replace(sent, status=PayoutStatus.ABANDONED)], ledger().outputs) == frozenset()
+    assert planned_keys([sent], ledger().outputs, ()) == frozenset("ab")
+    assert planned_keys([sent], ledger(there="bd").outputs, ()) == frozenset("b")
+    assert planned_keys([sent], ledger(there="d").outputs, ()) == frozenset()
+    assert planned_keys([replace(sent, kind=PayoutKind.RETURN)], ledger().outputs, ()) == frozenset()
+    assert planned_keys([replace(sent, status=PayoutStatus.ABANDONED)], ledger().outputs, ()) == frozenset()
+
+
+def test_payout_of_which_no_more_can_be_mined_plans_nothing() -> None:
+    """Where one transaction is mined and the other ruled out, what is left of it can be decided on anew (W3)."""
+    sent = payout(PayoutKind.RELEASE, PayoutStatus.BROADCAST, "abc", spending("tx 1", "A"), spending("tx 2", "B", "C"))
+    outside, mined = Spend("B", "outside", 90), Spend("A", "tx 1", 90)
+    there = ledger().outputs
+    assert planned_keys([sent], there, [outside]) == frozenset("abc"), "the first may still be mined"
+    assert planned_keys([sent], there, [mined]) == frozenset("abc"), "the second may still be mined"
+    assert planned_keys([sent], there, [outside, mined]) == frozenset()
 
 
 def test_what_a_block_spends_is_never_there_for_a_payout() -> None:
