@@ -229,7 +229,9 @@ def _with_facts(escrow: Escrow, event: Event) -> Escrow:
             return replace(escrow, deposit=deposit)
         case SpentOutside(txid):
             return replace(escrow, outside_spends=tuple(dict.fromkeys((*escrow.outside_spends, txid))))
-        case PayoutReorged(kind=kind) if kind is not PayoutKind.RETURN:
+        case PayoutReorged(kind=kind) | PayoutReinstated(kind=kind) if (
+            escrow.has_ended and kind is not PayoutKind.RETURN
+        ):
             # Late money waits until the payout is final again, and is counted anew then.
             return replace(escrow, deposit=replace(escrow.deposit, late_seen=0, late_spendable=0))
         case _:
