@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from escrowd.wire.values import (
+    NO_CONTROLS,
     AddressText,
     Answer,
     LongText,
@@ -129,10 +130,16 @@ class Share(Request):
     vendor_share: PiconeroText
 
 
+class Settlement(Request):
+    """Why a held escrow is closed. The reason stays in its history."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000, pattern=NO_CONTROLS)]
+
+
 class Preview(Request):
     """What to reckon: as if this action were taken now."""
 
-    action: Literal["release", "refund", "rule", "propose-split", "accept-split"]
+    action: Literal["release", "refund", "rule", "split", "propose-split", "accept-split"]
     vendor_share: PiconeroText | None = None
 
 

@@ -105,5 +105,9 @@ def _remarks(foreseen: Foreseen) -> Iterator[RenderableType]:
 _NOTHING_PAID: Final = {
     Status.CONFIRMING: "a wallet looks at the deposit again, and the escrow goes on if it agrees.",
     Status.AWAITING_FUNDING: "the escrow waits for its deposit again.",
-    Status.CANCELLED: "nothing was paid in. The address stays watched, and late money goes back to the buyer.",
+    Status.CANCELLED: "nothing is left to pay. The address stays watched, and late money goes back to the buyer.",
+    **dict.fromkeys(
+        (Status.COMPLETED, Status.REFUNDED, Status.SPLIT),
+        "nothing is left to pay, and the escrow ends as its payout in the chain says.",
+    ),
 }
