@@ -28,6 +28,7 @@ from escrowd.chain.source import ChainPart, ChainSource, SourceBlock, Tip
 from escrowd.chain.watched_keys import Lookahead, WatchedKeys
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
+from escrowd.domain.outputs import SPENDABLE_AGE
 from escrowd.domain.watching import kept_heights
 from escrowd.monero.errors import BlockRefused
 
@@ -38,8 +39,9 @@ class WatcherSettings:
 
     network: Network
     lookahead: Lookahead = field(default_factory=Lookahead)
-    #: Blocks between two looks at the addresses that rest.
-    resting_every: int = 60
+    #: An archived address is scanned when it is so many blocks behind: about as long as its money is locked anyway
+    #: (``CRYPTONOTE_DEFAULT_TX_SPENDABLE_AGE``).
+    resting_every: int = SPENDABLE_AGE
     #: Pairs of a transaction's key and an address that are looked at before what was found is recorded: a second or
     #: two of work, which a crash would lose.
     most_pairs: int = 20_000

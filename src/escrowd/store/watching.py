@@ -1,6 +1,6 @@
 """Where the watcher keeps what it finds: one transaction for each look at the chain. A ``WatchLog`` in SQL."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Table, delete, or_, select, text, update
@@ -160,9 +160,7 @@ class _Recording:
         await self._put(progress.outputs, progress.spends, watched)
         if progress.pool is not None:
             await self._replace_pool(progress.pool, watched)
-        for escrow, scanned in progress.scanned.items():
-            mine = schema.watched.c.escrow == escrow
-            await self._session.connection.execute(update(schema.watched).where(mine).values(scanned=scanned))
+        await self._put_scanned(progress.scanned)
         concerned = {EscrowId(each[0]) for each in before ^ await self._kept()}
         if progress.cursor is not None and await self._move(progress.cursor):
             concerned |= await self._who_counts_blocks()
@@ -215,6 +213,14 @@ class _Recording:
         await self._session.connection.execute(
             update(schema.watched).where(schema.watched.c.scanned > height).values(scanned=height)
         )
+
+    async def _put_scanned(self, scanned: Mapping[EscrowId, int | None]) -> None:
+        """Keep how far each address was scanned: mostly all of them equally far, so one statement does for many."""
+        watched = schema.watched
+        for height in set(scanned.values()):
+            for some in _in_parts([escrow for escrow, own in scanned.items() if own == height]):
+                statement = update(watched).where(watched.c.escrow.in_(some)).values(scanned=height)
+                await self._session.connection.execute(statement)
 
     async def _put(self, outputs: Iterable[FoundOutput], spends: Iterable[FoundSpend], watched: set[EscrowId]) -> None:
         for found in outputs:

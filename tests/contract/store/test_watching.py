@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from escrowd.domain.escrow.status import Status
+from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import Spend
 from escrowd.domain.payouts.records import AttemptStep, PaidOutput, PayoutKind, PayoutStatus, PayoutTransaction
 from escrowd.domain.secret import Secret
@@ -123,6 +124,16 @@ async def test_reorganisation_leaves_something(log: SqlWatchLog, woken: list[str
         None,
         6,
     ]
+
+
+async def test_many_addresses_are_scanned_equally_far_at_once(log: SqlWatchLog) -> None:
+    """W15: all addresses of a progress keep how far they were scanned, each its own height; no other one moves."""
+    for number in range(1, 1204):
+        await log.keep(address(number, lane=Lane.RESTING, scanned=5))
+    heights: dict[EscrowId, int | None] = {escrow_id(number): 7 for number in range(1, 1202)}
+    await log.record(Progress(scanned=heights | {escrow_id(1): 9, escrow_id(2): None}))
+    kept = {each.escrow: each.scanned for each in (await log.load()).addresses}
+    assert kept == heights | {escrow_id(1): 9, escrow_id(2): None, escrow_id(1202): 5, escrow_id(1203): 5}
 
 
 async def test_pool_remembers_what_left_it(log: SqlWatchLog, woken: list[str]) -> None:
