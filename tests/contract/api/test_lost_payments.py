@@ -76,16 +76,16 @@ async def test_lost_deposit_is_shown_and_named(house: ApiHouse, client: httpx.As
     assert (await verify_log(house.database)).holds
 
     await applied(house, escrow, Progress(pool=PoolFindings((found_in_pool(found),)), cursor=cursor(113)))
-    shown = (await client.get(f"/v1/escrows/{escrow}")).json()
-    assert [(each["counts"], each["reason"], each["height"]) for each in shown["deposit"]["payments"]] == [
-        (True, None, None)
-    ]
+    assert await counted(client, escrow) == [(True, None, None)]
     # Out of the pool, too: the last block that held it is still known.
     await applied(house, escrow, Progress(pool=PoolFindings(), cursor=cursor(114)))
+    assert await counted(client, escrow) == [(False, "reorged", 90)]
+
+
+async def counted(client: httpx.AsyncClient, escrow: str) -> list[tuple[bool, str | None, int | None]]:
+    """Return of each shown payment whether it counts, why not, and its height."""
     shown = (await client.get(f"/v1/escrows/{escrow}")).json()
-    assert [(each["counts"], each["reason"], each["height"]) for each in shown["deposit"]["payments"]] == [
-        (False, "reorged", 90)
-    ]
+    return [(each["counts"], each["reason"], each["height"]) for each in shown["deposit"]["payments"]]
 
 
 def found_in_pool(found: FoundOutput) -> FoundOutput:
