@@ -106,8 +106,14 @@ def deposit_facts(escrow: Escrow, ledger: Ledger) -> DepositFacts:
     judged = judge(escrow, ledger)
     if escrow.status in ENDED:
         late = [each for each in judged if _goes_back(each, ledger)]
-        spendable = (each for each in late if is_spendable(each.output, ledger))
-        return replace(escrow.deposit, late_seen=_sum(late), late_spendable=_sum(spendable))
+        spendable = [each for each in late if is_spendable(each.output, ledger)]
+        spent = ledger.spent
+        return replace(
+            escrow.deposit,
+            late_seen=_sum(late),
+            late_spendable=_sum(spendable),
+            late_spent=_sum(each for each in spendable if each.output.key in spent),
+        )
     counts = [each for each in judged if each.reason is None]
     spent = ledger.spent
     return DepositFacts(
@@ -204,11 +210,10 @@ def _changes(old: DepositFacts, new: DepositFacts) -> tuple[Event, ...]:
     if new.spent > old.spent:
         old = replace(old, spent=new.spent)
         events.append(DepositSpent(old))
-    confirmed = min(old.confirmed, new.seen)
-    seen = replace(new, confirmed=confirmed, late_spendable=old.late_spendable, spent=old.spent)
+    deep = replace(new, spent=old.spent, late_spent=old.late_spent)
+    seen = replace(deep, confirmed=min(old.confirmed, new.seen), late_spendable=old.late_spendable)
     if seen != old:
         events.append(DepositSeen(seen))
-    deep = replace(new, spent=old.spent)
     if deep != seen:
         events.append(DepositConfirmed(deep))
     if new != deep:
@@ -236,6 +241,7 @@ def _least_of(new: DepositFacts, old: DepositFacts) -> DepositFacts:
         late_spendable=min(new.late_spendable, old.late_spendable),
         uncounted=min(new.uncounted, old.uncounted),
         spent=old.spent,
+        late_spent=old.late_spent,
     )
 
 

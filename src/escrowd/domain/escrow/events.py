@@ -148,7 +148,7 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The operator found nothing wrong: the escrow goes on where it was held."""
+    """The operator found nothing wrong: the escrow goes on where it was held, or late money is sent back after all."""
 
 
 @dataclass(frozen=True, slots=True)

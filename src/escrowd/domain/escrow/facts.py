@@ -38,6 +38,8 @@ class DepositFacts:
     uncounted: int = 0
     #: Of ``seen``, what a transaction in a block has spent.
     spent: int = 0
+    #: Of ``late_spendable``, what a transaction in a block has spent.
+    late_spent: int = 0
 
     @property
     def unspent(self) -> int:

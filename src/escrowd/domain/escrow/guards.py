@@ -82,6 +82,11 @@ def late_money_can_be_spent(escrow: Escrow, _event: Event, _who: Who) -> bool:
     return escrow.deposit.late_spendable > 0
 
 
+def late_money_is_left(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """There is no late money that can be sent back."""
+    return escrow.deposit.late_spendable > escrow.deposit.late_spent
+
+
 # --- where it came from ----------------------------------------------------------------------------------------------
 
 

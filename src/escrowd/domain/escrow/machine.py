@@ -233,7 +233,7 @@ def _with_facts(escrow: Escrow, event: Event) -> Escrow:
             escrow.has_ended and kind is not PayoutKind.RETURN
         ):
             # Late money waits until the payout is final again, and is counted anew then.
-            return replace(escrow, deposit=replace(escrow.deposit, late_seen=0, late_spendable=0))
+            return replace(escrow, deposit=replace(escrow.deposit, late_seen=0, late_spendable=0, late_spent=0))
         case _:
             return escrow
 

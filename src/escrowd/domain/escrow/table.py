@@ -179,6 +179,8 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(ENDED,       _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_LATE),
     *_row(ENDED,       _CHAIN,    DepositConfirmed, _g.late_money_can_be_spent,         STAYS,             _e.RETURN_LATE),
     *_row(ENDED,       _CHAIN,    DepositReorged,   always,                             STAYS,             _t.DEPOSIT_REORGED),
+    *_row(ENDED,       _CHAIN,    DepositSpent,     always,                             STAYS),
+    *_row(ENDED,       _OPERATOR, Resumed,          _g.late_money_is_left,              STAYS,             _e.RETURN_LATE),
     *_row(ENDED,       _SERVICE,  PayoutBroadcast,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_BROADCAST),
     *_row(ENDED,       _SERVICE,  PayoutConfirmed,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_CONFIRMED, _e.RETURN_LATE, _e.REST),
     *_row(ENDED,       _SERVICE,  PayoutReorged,    _g.it_is(PayoutKind.RETURN),        STAYS),

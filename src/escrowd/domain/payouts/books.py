@@ -83,7 +83,7 @@ def keys_of(payout: Payout, spends: Sequence[Spend], key_images: Mapping[str, st
     """Return the one-time keys of what a payout has spent or is to spend.
 
     Of one that was abandoned that is what a block holds of it, and of one that is confirmed in part all but what is
-    ruled out.
+    ruled out or was given up: a transaction of a confirmed payout that was in no block has no height.
     """
     key_of = {image: key for key, image in key_images.items()}
     keys = set() if payout.status is PayoutStatus.ABANDONED else set(payout.output_keys)
@@ -92,7 +92,7 @@ def keys_of(payout: Payout, spends: Sequence[Spend], key_images: Mapping[str, st
         fate = fate_of(one, spends)
         if fate is Fate.MINED:
             keys |= its_keys
-        elif fate is Fate.DEAD:
+        elif fate is Fate.DEAD or (payout.status is PayoutStatus.CONFIRMED and one.height is None):
             keys -= its_keys
     return frozenset(keys)
 

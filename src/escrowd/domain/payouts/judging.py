@@ -3,10 +3,11 @@
 Previews and commands are judged here alike: what one of them refuses, the other one refuses in the same words.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from escrowd.domain.escrow.assess import Account
-from escrowd.domain.escrow.events import Event, Settled, SplitProposed
+from escrowd.domain.escrow.events import Event, Resumed, Settled, SplitProposed
 from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import InvalidShare, Step, kind_of_share
 from escrowd.domain.escrow.status import Status
@@ -14,7 +15,7 @@ from escrowd.domain.payouts.books import Fate, fates_of
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
 from escrowd.domain.payouts.records import PayoutKind
-from escrowd.domain.payouts.spendable import payable, unspent
+from escrowd.domain.payouts.spendable import payable, spendable, unspent
 
 
 def plan_decision(escrow: Escrow, account: Account, kind: PayoutKind, vendor_share: int, rate: FeeRate) -> PayoutPlan:
@@ -36,6 +37,28 @@ def plan_decision(escrow: Escrow, account: Account, kind: PayoutKind, vendor_sha
     return plan
 
 
+def plan_return(escrow: Escrow, account: Account, rate: FeeRate, without: Collection[int] = ()) -> PayoutPlan:
+    """Plan the return of the late money of the first account of the wallet, ``without`` some, that is worth its fee.
+
+    Raises:
+        Uneconomic: there is none.
+
+    """
+    late = unspent(account.ledger, account.payouts)
+    why = Uneconomic("there is no late money that can be sent back")
+    for number in sorted({each.account for each in late}.difference(without)):
+        now = spendable(late, account.ledger, number)
+        try:
+            plan = plan_payout(escrow.terms, PayoutKind.RETURN, 0, now, rate.dust())
+            fee = plan.expected_fee(rate)
+            plan.outputs(fee, fee)
+        except Uneconomic as error:
+            why = error
+        else:
+            return plan
+    raise why
+
+
 def check_payable(step: Step, account: Account, rate: FeeRate | None) -> None:
     """Make sure that what a step decides on the money, or offers, can be carried out. Raises as :func:`plan_decision`.
 
@@ -47,6 +70,8 @@ def check_payable(step: Step, account: Account, rate: FeeRate | None) -> None:
     if isinstance(event, SplitProposed):
         kind = kind_of_share(event.vendor_share, before.divisible)
         plan_decision(before, account, kind, event.vendor_share, rate)
+    elif isinstance(event, Resumed) and after.has_ended:
+        plan_return(before, account, rate)
     elif after.status is Status.PAYING and before.status is not Status.PAYING and after.order is not None:
         plan_decision(before, account, after.order.kind, after.order.vendor_share, rate)
 

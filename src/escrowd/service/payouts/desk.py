@@ -13,7 +13,7 @@ import structlog
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError
-from escrowd.domain.escrow.assess import Ledger
+from escrowd.domain.escrow.assess import Account, Ledger
 from escrowd.domain.escrow.events import Event, PayoutBroadcast, PayoutFailed, PayoutReinstated
 from escrowd.domain.escrow.facts import Escrow, HoldReason
 from escrowd.domain.escrow.status import Status
@@ -21,6 +21,7 @@ from escrowd.domain.identifiers import RANDOM_BYTES, Prefix, make_identifier
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.books import Fate, fates_of, to_be_excluded
 from escrowd.domain.payouts.fees import FeeRate
+from escrowd.domain.payouts.judging import plan_return
 from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
 from escrowd.domain.payouts.records import (
     Attempt,
@@ -57,7 +58,7 @@ from escrowd.service.payouts.errors import (
     WalletNotReady,
     WalletsLost,
 )
-from escrowd.service.payouts.following import give_up, reinstated
+from escrowd.service.payouts.following import give_up, reinstated, with_heights
 from escrowd.service.payouts.journal import ClaimJournal, Sealer
 from escrowd.service.payouts.rates import normal_fee_rate
 from escrowd.service.payouts.sending import Sending, txids_of
@@ -225,7 +226,7 @@ class PayoutDesk:
                 await tx.hold_claim(task.claim)
                 await give_up(tx, payout)
                 if Fate.MINED in fates:
-                    await tx.payouts.save(replace(payout, status=PayoutStatus.CONFIRMED))
+                    await tx.payouts.save(replace(with_heights(payout, ledger), status=PayoutStatus.CONFIRMED))
         return None
 
     async def _of_this_order(self, task: Task, payout: Payout, order: PayoutOrder) -> Payout:
@@ -432,17 +433,12 @@ async def _account_worth_returning(
     tx: Transaction, escrow: Escrow, rate: FeeRate, without: Collection[int]
 ) -> int | None:
     """Return the first account, ``without`` some, with late money that is worth more than its way back costs."""
-    ledger = await tx.ledgers.ledger(escrow.id)
-    late = unspent(ledger, await tx.payouts.all_of(escrow.id))
-    for account in sorted({each.account for each in late}.difference(without)):
-        try:
-            plan = plan_payout(escrow.terms, PayoutKind.RETURN, 0, spendable(late, ledger, account), rate.dust())
-            plan.outputs(plan.expected_fee(rate), plan.expected_fee(rate))
-        except Uneconomic as error:
-            log.info("payout.not_worth_returning", escrow=escrow.id, account=account, reason=str(error))
-            continue
-        return account
-    return None
+    account = Account(await tx.ledgers.ledger(escrow.id), await tx.payouts.all_of(escrow.id))
+    try:
+        return plan_return(escrow, account, rate, without).account
+    except Uneconomic as error:
+        log.info("payout.not_worth_returning", escrow=escrow.id, reason=str(error))
+        return None
 
 
 async def _under_way(tx: Transaction, escrow: Escrow) -> bool:

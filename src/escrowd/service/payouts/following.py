@@ -116,7 +116,7 @@ class Following:
         for payout in payouts:
             if payout.id != event.payout:
                 continue
-            found = _with_heights(payout, ledger)
+            found = with_heights(payout, ledger)
             match event:
                 case PayoutConfirmed():
                     status = PayoutStatus.CONFIRMED
@@ -134,6 +134,10 @@ class Following:
     async def _follow_one(self, books: _Books, payout: Payout) -> list[Event]:
         fates = fates_of(payout.transactions, books.ledger)
         is_mined = Fate.MINED in fates
+        if books.escrow.has_ended and payout.status.is_open and payout.kind is not PayoutKind.RETURN and not is_mined:
+            # It was settled: nothing is left that this could pay out. Where it is mined after all, it is booked.
+            await self._abandon(books, payout)
+            return []
         if payout.status is PayoutStatus.BROADCAST or (payout.status.is_open and is_mined):
             return await self._follow_sent(books, payout, fates)
         if payout.status is PayoutStatus.CONFIRMED and _is_lost(payout, fates, books.ledger):
@@ -143,7 +147,7 @@ class Following:
         return []
 
     async def _follow_sent(self, books: _Books, payout: Payout, fates: Sequence[Fate]) -> list[Event]:
-        found = _with_heights(payout, books.ledger)
+        found = with_heights(payout, books.ledger)
         if found != payout:
             crash_point(CrashPoint.P14_MINED)
             await self._save(books, found)
@@ -170,7 +174,12 @@ class Following:
             )
         crash_point(CrashPoint.P15_FINAL)
         txids = tuple(one.txid for one in mined)
-        return [PayoutConfirmed(payout.id, payout.kind, txids, payout.order)]
+        event = PayoutConfirmed(payout.id, payout.kind, txids, payout.order)
+        if books.escrow.has_ended and not is_allowed(books.escrow, event, Who.SERVICE):
+            # It was settled in the meantime.
+            await self._save(books, replace(payout, status=PayoutStatus.CONFIRMED))
+            return []
+        return [event]
 
     async def _give_up(self, books: _Books, payout: Payout, reason: HoldReason, why: str) -> list[Event]:
         """Give up what can never be mined. The event is stored together with it, where there is one to be told."""
@@ -249,7 +258,7 @@ class Following:
 
     async def _take_back(self, books: _Books, payout: Payout) -> list[Event]:
         """Let a payout count again that was given up, and is in a block after all."""
-        found = _with_heights(payout, books.ledger)
+        found = with_heights(payout, books.ledger)
         if payout.kind is PayoutKind.RETURN:
             return await self._confirm(books, found, has_rest=True) if books.escrow.has_ended else []
         others = [each for each in books.payouts if each != payout and each.kind is not PayoutKind.RETURN]
@@ -266,17 +275,15 @@ class Following:
     async def _follow_lost(self, books: _Books, payout: Payout, fates: Sequence[Fate]) -> list[Event]:
         """Say that a payout which was final is no longer so, unless another one is under way: then it is only sent."""
         log.warning("payout.reorged", escrow=payout.escrow, payout=payout.id)
-        status = status_by_fates(fates)
-        if status is not None and status is not payout.status:
-            await self._save(books, replace(_with_heights(payout, books.ledger), status=status))
-            return []
         event = PayoutReorged(payout.id, payout.kind)
         is_told = books.is_decided(payout) or payout.kind is PayoutKind.RETURN
         if is_told and is_allowed(books.escrow, event, Who.SERVICE) and not await self._under_way(books):
             return [event]
-        refused = await self._send_missing(books, payout)
-        if refused and not is_told:
-            await self._save(books, replace(payout, status=_given_up_as(_with_heights(payout, books.ledger))))
+        status = status_by_fates(fates)
+        refused = await self._send_missing(books, payout) if status is None else ""
+        if status is not None or (refused and not is_told):
+            found = with_heights(payout, books.ledger)
+            await self._save(books, replace(found, status=_given_up_as(found)))
         return []
 
     async def _under_way(self, books: _Books) -> list[Payout]:
@@ -296,6 +303,11 @@ class Following:
                 else:
                     await give_up(tx, payout)
         return under_way
+
+    async def _abandon(self, books: _Books, payout: Payout) -> None:
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(books.claim)
+            await give_up(tx, payout)
 
     async def _save(self, books: _Books, payout: Payout) -> None:
         async with self._store.transaction() as tx:
@@ -324,18 +336,19 @@ async def give_up_others(tx: Transaction, payouts: Sequence[Payout], kept: Payou
             await give_up(tx, each)
 
 
+def with_heights(payout: Payout, ledger: Ledger) -> Payout:
+    """Return a payout with the heights of those of its transactions that a block holds now."""
+    heights = {spend.txid: spend.height for spend in ledger.spends}
+    transactions = tuple(replace(one, height=heights.get(one.txid)) for one in payout.transactions)
+    return replace(payout, transactions=transactions)
+
+
 def pause_after(refusals: int) -> int:
     """Return how long refused bytes are not sent again, in milliseconds."""
     return min(LONGEST_PAUSE, FIRST_PAUSE << min(refusals - 1, 16))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def _with_heights(payout: Payout, ledger: Ledger) -> Payout:
-    heights = {spend.txid: spend.height for spend in ledger.spends}
-    transactions = tuple(replace(one, height=heights.get(one.txid)) for one in payout.transactions)
-    return replace(payout, transactions=transactions)
 
 
 def _given_up_as(found: Payout) -> PayoutStatus:
@@ -348,15 +361,21 @@ def _mined_txids(found: Payout) -> tuple[str, ...]:
 
 
 def _open_ones(payout: Payout, ledger: Ledger) -> list[PayoutTransaction]:
+    """Return the transactions that may still be mined. What was in no block of a confirmed payout was given up."""
     fates = fates_of(payout.transactions, ledger)
-    return [one for one, fate in zip(payout.transactions, fates, strict=True) if fate is Fate.OPEN]
+    given_up = payout.status is PayoutStatus.CONFIRMED
+    return [
+        one
+        for one, fate in zip(payout.transactions, fates, strict=True)
+        if fate is Fate.OPEN and not (given_up and one.height is None)
+    ]
 
 
 def _is_lost(payout: Payout, fates: Sequence[Fate], ledger: Ledger) -> bool:
     """Whether a reorganisation took a final payout out of the chain, as far as payouts are followed."""
     heights = [one.height for one in payout.transactions if one.height is not None]
     is_followed = ledger.chain_height - min(heights, default=ledger.chain_height) <= FOLLOWED_BLOCKS
-    return is_followed and (Fate.OPEN in fates or Fate.MINED not in fates)
+    return is_followed and (bool(_open_ones(payout, ledger)) or Fate.MINED not in fates)
 
 
 def _left_of(payout: Payout, ledger: Ledger) -> int:

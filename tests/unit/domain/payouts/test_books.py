@@ -100,13 +100,14 @@ def test_new_transactions_exclude_only_what_could_still_be_mined() -> None:
         (PayoutStatus.PLANNED, [], "abc"),
         (PayoutStatus.BROADCAST, [Spend("A", "tx 1", 90), Spend("B", "tx 1", 90)], "abc"),
         (PayoutStatus.CONFIRMED, [Spend("A", "tx 1", 90), Spend("C", "outside", 90)], "ab"),
+        (PayoutStatus.CONFIRMED, [Spend("A", "tx 1", 90)], "ab"),
         (PayoutStatus.ABANDONED, [], ""),
         (PayoutStatus.ABANDONED, [Spend("A", "outside", 90)], ""),
         (PayoutStatus.ABANDONED, [Spend("A", "tx 1", 90), Spend("B", "tx 1", 90)], "ab"),
     ],
 )
 def test_what_is_in_a_block_of_a_payout_is_paid_out(status: PayoutStatus, spends: list[Spend], keys: str) -> None:
-    """Of an abandoned payout what was mined is paid out, and of a confirmed one not what was ruled out (W1, W3)."""
+    """Of an abandoned payout what was mined is paid out, of a confirmed one not what was ruled out or given up."""
     one = payout(PayoutKind.RELEASE, status, "abc", spending("tx 1", "A", "B"), spending("tx 2", "C"))
     images = ledger().key_images
     assert paid_out_keys([one], spends, images) == frozenset(keys)
