@@ -16,7 +16,7 @@ from escrowd.domain.escrow.status import Who
 from escrowd.domain.escrow.terms import Custody, Terms, checked_terms
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.payouts.fees import FeeRate
-from escrowd.domain.payouts.judging import check_payable, with_facts
+from escrowd.domain.payouts.judging import check_payable, residue_of, with_facts
 from escrowd.domain.payouts.records import Payout
 from escrowd.service.errors import CustodyNotOffered
 from escrowd.service.ports import Store, Transaction, WalletSet
@@ -115,6 +115,10 @@ class EscrowOrchestrator:
         taken = step(present, with_facts(event, present, account, rate), who, await tx.clock.now())
         check_payable(taken, account, rate)
         return taken
+
+    def residue(self, escrow: Escrow, account: Account) -> int:
+        """Return what is left of a held escrow that is not worth its fee, in piconero, as far as the fee is known."""
+        return residue_of(escrow, account, self._fee_rate())
 
     async def view(self, escrow: EscrowId) -> EscrowView:
         """Show how an escrow stands, without waiting for who changes it. Raises NoSuchEscrow."""

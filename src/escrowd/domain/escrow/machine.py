@@ -128,7 +128,7 @@ def step(escrow: Escrow, event: Event, who: Who, moment: Moment) -> Step:
 
     """
     noted = _with_facts(escrow, event)
-    row = _the_row(noted, event, who)
+    row = _the_row(escrow, noted, event, who)
     _check_share(noted, event)
     after = _moved(noted, row.goes_to or escrow.status, event, who, moment)
     return Step(escrow, after, event, who, moment, row.tells, row.and_then)
@@ -140,9 +140,13 @@ def is_allowed(escrow: Escrow, event: Event, who: Who) -> bool:
     return any(row.provided(_with_facts(escrow, event), event, who) for row in rows)
 
 
-def allowed_actions(escrow: Escrow, who: Who) -> tuple[str, ...]:
-    """Return the names of what somebody may do now, in the order of :data:`ACTIONS`."""
-    return tuple(name for name, kind in ACTIONS.items() if is_allowed(escrow, _sample(kind, escrow), who))
+def allowed_actions(escrow: Escrow, who: Who, residue: int = 0) -> tuple[str, ...]:
+    """Return the names of what an actor may do now, in the order of :data:`ACTIONS`.
+
+    ``residue`` is the amount, in piconero, up to which what is left of the deposit is not worth its fee.
+    """
+    samples = ((name, _sample(kind, escrow, residue)) for name, kind in ACTIONS.items())
+    return tuple(name for name, sample in samples if is_allowed(escrow, sample, who))
 
 
 def due_event(escrow: Escrow, running: int) -> DeadlineReached | None:
@@ -163,14 +167,14 @@ def kind_of_share(vendor_share: int, divisible: int) -> PayoutKind:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _the_row(noted: Escrow, event: Event, who: Who) -> Row:
+def _the_row(escrow: Escrow, noted: Escrow, event: Event, who: Who) -> Row:
     rows = tuple(rows_for(noted.status, type(event), who))
     passing = [row for row in rows if row.provided(noted, event, who)]
     if len(passing) > 1:
         raise AmbiguousTable(f"{len(passing)} rows fit {type(event).__name__} of {who} while {noted.status}")
     if passing:
         return passing[0]
-    allowed = allowed_actions(noted, who)
+    allowed = allowed_actions(escrow, who)
     instead = f"; allowed for the {who}: {', '.join(allowed) or 'nothing'}"
     if rows:
         raise IllegalMove(f"{_action(event)} is not possible now: {_objection(rows[0])}{instead}", allowed)
@@ -187,7 +191,7 @@ def _action(event: Event) -> str:
     return next((name for name, kind in ACTIONS.items() if isinstance(event, kind)), type(event).__name__)
 
 
-def _sample(kind: type[Event], escrow: Escrow) -> Event:
+def _sample(kind: type[Event], escrow: Escrow, residue: int) -> Event:
     """Make an event of this kind that is well formed, to ask the table about it."""
     if kind is SplitAccepted:
         return SplitAccepted(escrow.proposal.vendor_share if escrow.proposal else 0)
@@ -199,7 +203,7 @@ def _sample(kind: type[Event], escrow: Escrow) -> Event:
         return Divided(0)
     if kind is Settled:
         # Which end it would be does not matter to whether it is possible: the service adds what was paid.
-        return Settled("")
+        return Settled("", residue)
     return _PLAIN[kind]
 
 

@@ -82,20 +82,21 @@ def with_facts(event: Event, escrow: Escrow, account: Account, rate: FeeRate | N
         return event
     ordered = (each for each in reversed(account.payouts) if each.kind is not PayoutKind.RETURN)
     paid = next((each.kind for each in ordered if Fate.MINED in fates_of(each.transactions, account.ledger)), None)
-    residue = 0 if rate is None else _residue(escrow, account, rate)
-    return replace(event, residue=residue, paid=paid)
+    return replace(event, residue=residue_of(escrow, account, rate), paid=paid)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def _residue(escrow: Escrow, account: Account, rate: FeeRate) -> int:
-    """Return what is left of the deposit where it is not worth its fee, else 0."""
+def residue_of(escrow: Escrow, account: Account, rate: FeeRate | None) -> int:
+    """Return what is left of the deposit of a held escrow, in piconero, where it is not worth its fee; else 0."""
+    if rate is None or escrow.status is not Status.HELD or not escrow.deposit.unspent:
+        return 0
     try:
         plan_decision(escrow, account, PayoutKind.REFUND, 0, rate)
     except (Uneconomic, NotAllThere):
         return escrow.deposit.unspent
     return 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def _check_parts(escrow: Escrow, kind: PayoutKind, vendor_share: int, rate: FeeRate) -> None:

@@ -99,7 +99,13 @@ class EscrowDesk:
         voices = caller.voices()
         found = [overview.escrows[each] for each in escrows if each in overview.escrows]
         return tuple(
-            CallersView(escrow, account, judge(escrow, account.ledger), overview.moment, actions_of(escrow, voices))
+            CallersView(
+                escrow,
+                account,
+                judge(escrow, account.ledger),
+                overview.moment,
+                actions_of(escrow, voices, self._orchestrator.residue(escrow, account)),
+            )
             for escrow, account in found
         )
 

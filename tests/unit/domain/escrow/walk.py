@@ -72,6 +72,9 @@ def news_of_the_chain(escrow: Escrow) -> Iterator[Event]:
         else:
             facts = replace(facts, late_seen=0, late_spendable=0)
         yield from _changes(escrow.deposit, facts)[:1]
+    if escrow.status in ENDED and escrow.deposit.late_spendable:
+        sent_back = replace(escrow.deposit, late_spent=escrow.deposit.late_spendable)
+        yield from _changes(escrow.deposit, sent_back)
     if escrow.status not in ENDED and not escrow.deposit.late_seen:
         parts = (0, escrow.deposit.seen) if escrow.deposit.seen <= AMOUNT else (0, HALF, escrow.deposit.seen)
         for spent in parts:
