@@ -16,7 +16,7 @@ from escrowd.domain.escrow.status import Who
 from escrowd.domain.escrow.terms import Custody, Terms, checked_terms
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
 from escrowd.domain.payouts.fees import FeeRate
-from escrowd.domain.payouts.judging import check_payable, residue_of, with_facts
+from escrowd.domain.payouts.judging import foresee, residue_of
 from escrowd.domain.payouts.records import Payout
 from escrowd.service.errors import CustodyNotOffered
 from escrowd.service.ports import Store, Transaction, WalletSet
@@ -111,10 +111,7 @@ class EscrowOrchestrator:
     async def foresee(self, tx: Transaction, present: Escrow, event: Event, who: Who) -> Step:
         """Return the step that a command would take now, without storing it. Raises as :meth:`command` does."""
         account = Account(await tx.ledgers.ledger(present.id), await tx.payouts.all_of(present.id))
-        rate = self._fee_rate()
-        taken = step(present, with_facts(event, present, account, rate), who, await tx.clock.now())
-        check_payable(taken, account, rate)
-        return taken
+        return foresee(present, account, event, who, await tx.clock.now(), self._fee_rate())
 
     def residue(self, escrow: Escrow, account: Account) -> int:
         """Return what is left of a held escrow that is not worth its fee, in piconero, as far as the fee is known."""

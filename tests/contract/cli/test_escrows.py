@@ -95,6 +95,9 @@ async def test_held_escrow_keeps_its_secret(commands: Commands, database: Databa
         "tell_operator",
         f"escrowd escrows refund {made} --config {commands.config}",
         f"escrowd escrows resume {made} --config {commands.config}",
+        "what is left",
+        "settle: refused: settle is not possible now: money is left that can be paid out",
+        "The fee rate is not known",
     ):
         assert part in people.out, part
     report = programs.json
@@ -103,6 +106,12 @@ async def test_held_escrow_keeps_its_secret(commands: Commands, database: Databa
     assert [each["effect"] for each in report["waiting_effects"]][-1] == "tell_operator"
     assert report["work"]["attempts_failed"] == 0
     assert report["log"][-1]["type"] == "escrow.held"
+    held = report["held"]
+    assert held["left"] == {"unspent": str(AMOUNT), "spendable": str(AMOUNT), "late": "0", "uncounted": "0"}
+    ways = {each["action"]: each["leads_to"] for each in held["ways"]}
+    into = dict.fromkeys(("release", "refund", "split"), "paying")
+    assert ways == {**into, "resume": "confirming", "settle": None}
+    assert str(commands.daemon_port) in held["daemon_trouble"]
     assert report["living_nodes"] == []
 
 

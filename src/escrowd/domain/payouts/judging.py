@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from escrowd.domain.escrow.assess import Account
 from escrowd.domain.escrow.events import Event, Resumed, Settled, SplitProposed
-from escrowd.domain.escrow.facts import Escrow
-from escrowd.domain.escrow.machine import InvalidShare, Step, kind_of_share
-from escrowd.domain.escrow.status import Status
+from escrowd.domain.escrow.facts import Escrow, Moment
+from escrowd.domain.escrow.machine import InvalidShare, Step, kind_of_share, step
+from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.payouts.books import Fate, fates_of
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
@@ -59,12 +59,12 @@ def plan_return(escrow: Escrow, account: Account, rate: FeeRate, without: Collec
     raise why
 
 
-def check_payable(step: Step, account: Account, rate: FeeRate | None) -> None:
+def check_payable(taken: Step, account: Account, rate: FeeRate | None) -> None:
     """Make sure that what a step decides on the money, or offers, can be carried out. Raises as :func:`plan_decision`.
 
     Without a rate, because the daemon has named none yet, only the payout itself can find out.
     """
-    before, after, event = step.before, step.after, step.event
+    before, after, event = taken.before, taken.after, taken.event
     if before is None or rate is None:
         return
     if isinstance(event, SplitProposed):
@@ -74,6 +74,13 @@ def check_payable(step: Step, account: Account, rate: FeeRate | None) -> None:
         plan_return(before, account, rate)
     elif after.status is Status.PAYING and before.status is not Status.PAYING and after.order is not None:
         plan_decision(before, account, after.order.kind, after.order.vendor_share, rate)
+
+
+def foresee(escrow: Escrow, account: Account, event: Event, who: Who, moment: Moment, rate: FeeRate | None) -> Step:
+    """Return the step that a command would take. Raises as :func:`step` and :func:`plan_decision` do."""
+    taken = step(escrow, with_facts(event, escrow, account, rate), who, moment)
+    check_payable(taken, account, rate)
+    return taken
 
 
 def with_facts(event: Event, escrow: Escrow, account: Account, rate: FeeRate | None) -> Event:
