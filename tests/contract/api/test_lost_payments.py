@@ -74,7 +74,11 @@ async def test_lost_deposit_is_shown_and_named(house: ApiHouse, client: httpx.As
         assert feed[kind] == log[kind]
     assert feed["escrow.held"]["hold"] == {"reason": "deposit_gone", "details": details, "since": "delivered"}
     assert (await verify_log(house.database)).holds
+    await check_it_comes_back(house, client, escrow, found)
 
+
+async def check_it_comes_back(house: ApiHouse, client: httpx.AsyncClient, escrow: EscrowId, found: FoundOutput) -> None:
+    """Let the transaction come into the pool and leave it, and look how the payment is shown."""
     await applied(house, escrow, Progress(pool=PoolFindings((found_in_pool(found),)), cursor=cursor(113)))
     assert await counted(client, escrow) == [(True, None, None)]
     # Out of the pool, too: the last block that held it is still known.
