@@ -40,6 +40,13 @@ class Inspection:
     rate: FeeRate | None = None
     daemon_trouble: str = ""
 
+    @property
+    def allowed_actions(self) -> tuple[str, ...]:
+        """What the operator may do now; of a held escrow what the commands are judged by, fees included."""
+        if self.view.escrow.status is not Status.HELD:
+            return self.view.allowed_actions
+        return tuple(each.action for each in self.ways if each.step is not None)
+
 
 async def inspect(work: Opened, escrow: EscrowId) -> Inspection:
     """Look at an escrow. Raises NoSuchEscrow."""

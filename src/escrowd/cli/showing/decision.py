@@ -94,6 +94,8 @@ def _remarks(foreseen: Foreseen) -> Iterator[RenderableType]:
     goes_to = foreseen.step.after.status
     if foreseen.going_on is not None:
         yield Text(f"\nPayout {foreseen.going_on.id} was signed already, and the same transactions are sent again.")
+    elif foreseen.escrow.has_ended:
+        yield Text("\nLate money goes back to the buyer, as far as it can be spent now.")
     elif goes_to in _NOTHING_PAID:
         yield Text(f"\nNothing is paid: {_NOTHING_PAID[goes_to]}")
     if foreseen.trouble:

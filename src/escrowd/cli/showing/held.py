@@ -127,8 +127,7 @@ _FATES = {
 
 
 def _steps(inspection: Inspection, config: Path | None) -> dict[str, NextStep]:
-    possible = tuple(each.action for each in inspection.ways if each.step is not None)
-    return {each.action: each for each in next_steps(inspection.view.escrow, possible, config)}
+    return {each.action: each for each in next_steps(inspection.view.escrow, inspection.allowed_actions, config)}
 
 
 def _outside(inspection: Inspection) -> Iterator[ShownSpend]:

@@ -57,6 +57,8 @@ def _steps(escrow: Escrow, allowed: tuple[str, ...]) -> Iterator[tuple[str, str,
 
 
 def _resumes(escrow: Escrow) -> str:
+    if escrow.has_ended:
+        return "send late money back to the buyer that could not be sent before"
     if escrow.hold is not None and escrow.hold.since is Status.PAYING:
         return "carry out the same decision on what is there now"
     if escrow.hold is not None and escrow.hold.reason is HoldReason.TOO_MANY_PARTS:

@@ -78,7 +78,7 @@ def report(inspection: Inspection, config: Path | None = None) -> Report:
     view = inspection.view
     return Report(
         escrow=escrow_shown(view),
-        next_steps=list(next_steps(view.escrow, view.allowed_actions, config)),
+        next_steps=list(next_steps(view.escrow, inspection.allowed_actions, config)),
         held=held_shown(inspection, config),
         waiting_effects=[_effect(each) for each in inspection.effects],
         work=_work(inspection.work),

@@ -188,7 +188,7 @@ def _next(inspection: Inspection, config: Path | None) -> RenderableType:
     escrow = inspection.view.escrow
     if escrow.status is Status.HELD:
         return ways_table(inspection, config)
-    steps = next_steps(escrow, inspection.view.allowed_actions, config)
+    steps = next_steps(escrow, inspection.allowed_actions, config)
     if steps:
         return Group(*(line for each in steps for line in (Text(f"{each.meaning}:"), _command(each.command))))
     waits = "the arbiter or the parties" if escrow.status is Status.DISPUTED else "the parties, the chain or the clock"
