@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from escrowd.bootstrap.backups import Restored, back_up, check_log, restore
 from escrowd.bootstrap.service import RunningService
-from escrowd.domain.escrow.events import Released, Resumed, Settled
+from escrowd.domain.escrow.events import Released, Settled
 from escrowd.domain.escrow.facts import HoldReason
 from escrowd.domain.escrow.machine import IllegalMove
 from escrowd.domain.escrow.status import Status, Who
@@ -167,10 +167,11 @@ async def insist(*lives: EscrowLife) -> None:
     """No order of the operator moves the money a second time; an escrow of which nothing is left is closed (W7)."""
     for life in lives:
         view = await life.view()
-        assert view.allowed_actions(Who.OPERATOR) == ("settle",)
-        for order in (Released(), Resumed()):
-            with pytest.raises(IllegalMove):
-                await life.say(order, Who.OPERATOR)
+        actions = view.allowed_actions(Who.OPERATOR)
+        assert "settle" in actions
+        assert not {"release", "refund", "split"} & set(actions)
+        with pytest.raises(IllegalMove):
+            await life.say(Released(), Who.OPERATOR)
         await life.say(Settled("paid before the backup was restored"), Who.OPERATOR)
         ended = await life.until(lambda seen: seen.escrow.has_ended, "it is closed")
         assert ended.escrow.status is Status.CANCELLED
