@@ -113,6 +113,6 @@ def _check_parts(escrow: Escrow, kind: PayoutKind, vendor_share: int, rate: FeeR
     for side, part in (("vendor's side", vendor_share), ("buyer", escrow.divisible - vendor_share)):
         if 0 < part < least:
             raise InvalidShare(
-                f"{part} piconero for the {side} are less than they cost: the network asks for about {least - 1}; "
-                f"give 0, or at least {least}"
+                f"vendor_share {vendor_share} leaves {part} piconero for the {side}, less than they cost: the "
+                f"network asks for about {least - 1}; give the {side} 0, or at least {least}"
             )
