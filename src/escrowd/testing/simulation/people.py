@@ -8,6 +8,7 @@ from escrowd.domain.escrow.events import (
     DeadlineReached,
     Delivered,
     Disputed,
+    Divided,
     Event,
     FundingVerified,
     PayoutConfirmed,
@@ -15,6 +16,7 @@ from escrowd.domain.escrow.events import (
     Released,
     Resumed,
     Ruled,
+    Settled,
     SplitAccepted,
     SplitProposed,
 )
@@ -69,7 +71,7 @@ def draw_illegal(chance: random.Random, escrow: Escrow) -> tuple[Who, Event]:
     who = chance.choice(PEOPLE)
     if chance.random() < 0.3:
         return who, chance.choice(_NOT_FOR_PEOPLE)
-    action = chance.choice((*_PLAIN, "propose-split", "accept-split", "rule"))
+    action = chance.choice((*_PLAIN, "propose-split", "accept-split", "rule", "split"))
     return who, _event(chance, escrow, action, exceed=chance.random() < 0.3)
 
 
@@ -82,6 +84,13 @@ _PLAIN: Final[dict[str, Event]] = {
     "dispute": Disputed("it does not work"),
     "cancel": Cancelled(),
     "resume": Resumed(),
+    "settle": Settled("nothing is left"),
+}
+
+_DIVISIONS: Final[dict[str, type[Divided | Ruled | SplitProposed]]] = {
+    "rule": Ruled,
+    "split": Divided,
+    "propose-split": SplitProposed,
 }
 
 #: How likely it is that something is said when it may be, where it is not certain.
@@ -102,7 +111,7 @@ def _event(chance: random.Random, escrow: Escrow, action: str, *, exceed: bool =
     if action == "accept-split":
         offered = escrow.proposal.vendor_share if escrow.proposal is not None else share
         return SplitAccepted(offered if chance.random() < 0.9 else share)
-    return Ruled(share) if action == "rule" else SplitProposed(share)
+    return _DIVISIONS[action](share)
 
 
 def _share(chance: random.Random, divisible: int) -> int:

@@ -23,6 +23,7 @@ from escrowd.testing.simulation.keying import Groups
 from escrowd.testing.simulation.memory import LEASE, Memory, MemoryClaim
 from escrowd.testing.simulation.nature import Nature
 from escrowd.testing.simulation.people import draw_terms
+from escrowd.testing.simulation.rivals import paid_besides
 from escrowd.testing.simulation.service import Ground, SimulatedService, wallet_set
 from escrowd.testing.simulation.sessions import WalletHouse
 from escrowd.testing.simulation.signing import SigningLog
@@ -36,8 +37,6 @@ BEGINNING: Final = 1_760_000_000_000
 BEAT: Final = 25_000
 #: Seconds between two blocks.
 BLOCK_TIME: Final = 120
-#: In place of an escrow: all of them, and those to come.
-EVERYBODY: Final = "everybody"
 #: Rounds of work after each event, before whoever is still due has to wait for the next.
 ROUNDS: Final = 8
 
@@ -107,7 +106,7 @@ class World:
         self.log = SigningLog()
         self.memory = Memory(lambda: self.wall_clock, lambda: self.now)
         self.memory.observer = self._observe
-        self.memory.attempt_observer = self._check_nonces
+        self.memory.attempt_observer = self._check_signature
         self.watcher = SimulatedWatcher(self.memory, self.chain)
         self.nature = Nature(self.chain, self.chance)
         costs = Costs(most_inputs=self.chance.choice((2, 3, 146)), unexpected=self.chance.choice((0, 0, 0, 0, 2, 8)))
@@ -124,14 +123,10 @@ class World:
         self.zombie: Zombie | None = None
         #: What the work for an escrow failed with at last.
         self.last_error: dict[EscrowId, str] = {}
-        #: Attempts at payouts that can never be mined, since somebody else's transaction spent what they spend.
-        self.beaten: set[tuple[str, int]] = set()
         self.broken_laws: list[str] = []
         #: How many log entries of each escrow were checked.
         self.checked: dict[EscrowId, int] = {}
         self.commands: list[Command] = []
-        #: Escrows whose deposit was taken away by a reorganisation or spent outside, in words, for their excuse.
-        self.excuses: dict[str, set[str]] = {}
         self.beat()
         self.watcher.look()
 
@@ -152,19 +147,10 @@ class World:
         """Whether the service has anything to do now."""
         return bool(self._due())
 
-    def excuse(self, escrow: str, why: str) -> None:
-        """Note what the world did to an escrow, that may explain why it is held."""
-        self.excuses.setdefault(escrow, set()).add(why)
-        self.tally.happened[why] += 1
-
     def happens(self, event: str) -> None:
         """Note that something happens."""
         self.tally.happened[event] += 1
         self.listener(self, event)
-
-    def excuses_of(self, escrow: EscrowId) -> set[str]:
-        """Return what the world did to an escrow, or to all."""
-        return self.excuses.get(escrow, set()) | self.excuses.get(EVERYBODY, set())
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -363,10 +349,12 @@ class World:
         if entries and entries[-1].who == who and f'"{type(event).__name__}"' in entries[-1].data:
             self.commands.append(Command(escrow, who, event, stored.version))
 
-    def _check_nonces(self, attempt: Attempt) -> None:
-        """No signature is given away before the wallet that made it has forgotten its nonces on disk."""
+    def _check_signature(self, attempt: Attempt) -> None:
+        """No signature is given away before its wallet has forgotten its nonces on disk, or beside another payout."""
         if attempt.step is not AttemptStep.SIGNED:
             return
+        if rival := paid_besides(self.chain, self.memory.tables, attempt):
+            self.broken_laws.append(f"an attempt at {attempt.payout} can be mined beside {rival}")
         for one in self.log.txids[attempt.transactions[0].txid].transactions:
             for each in one.inputs:
                 nonce = each.nonces[attempt.cosigner]
