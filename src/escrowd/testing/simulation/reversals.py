@@ -63,7 +63,7 @@ async def a_part_of_a_payout_is_mined(world: World) -> None:
     if fate < 0.4:
         _spend_outside_what(world, chain.known[other])
     elif fate < 0.7:
-        deposits = [txid for txid in chain.known[other].sources if is_from_outside(world, txid)]
+        deposits = [txid for txid in chain.known[other].sources if _is_mined_from_outside(world, txid)]
         if deposits:
             double_spend(world, chance.choice(deposits))
     elif fate < 0.9:
@@ -127,6 +127,10 @@ def _unmined(world: World) -> list[SimulatedTransaction]:
     """Return what we have sent at any time, and is in no block."""
     known, mined = world.chain.known, world.chain.height_of
     return [known[txid] for txid in world.log.txids if txid in known and txid not in mined]
+
+
+def _is_mined_from_outside(world: World, txid: str) -> bool:
+    return txid in world.chain.height_of and is_from_outside(world, txid)
 
 
 def _spend_outside_what(world: World, transaction: SimulatedTransaction) -> None:
