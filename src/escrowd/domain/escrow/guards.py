@@ -216,11 +216,6 @@ def it_is(kind: PayoutKind) -> Guard:
     return guard
 
 
-def a_payout_was_ordered(escrow: Escrow, _event: Event, _who: Who) -> bool:
-    """No payout was ever ordered."""
-    return escrow.order is not None
-
-
 def it_is_what_was_ordered(escrow: Escrow, event: Event, _who: Who) -> bool:
     """It is not the payout that was ordered."""
     order = escrow.order

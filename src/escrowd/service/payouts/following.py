@@ -30,7 +30,7 @@ from escrowd.monero.daemon import MoneroDaemon
 from escrowd.service.crash_points import CrashPoint, crash_point
 from escrowd.service.payouts.attempt import SIGNED_STEPS, signed
 from escrowd.service.payouts.errors import NothingLeft, PayoutError
-from escrowd.service.payouts.sending import Sending, txids_of
+from escrowd.service.payouts.sending import Sending
 from escrowd.service.ports import Claim, Store, Transaction
 
 log = structlog.get_logger()
@@ -134,15 +134,26 @@ class Following:
     async def _follow_one(self, books: _Books, payout: Payout) -> list[Event]:
         fates = fates_of(payout.transactions, books.ledger)
         is_mined = Fate.MINED in fates
-        if books.escrow.has_ended and payout.status.is_open and payout.kind is not PayoutKind.RETURN and not is_mined:
-            # It was settled: nothing is left that this could pay out. Where it is mined after all, it is booked.
-            await self._abandon(books, payout)
-            return []
+        if books.escrow.has_ended and payout.status.is_open and payout.kind is not PayoutKind.RETURN:
+            return await self._follow_settled(books, payout, is_mined=is_mined)
         if payout.status is PayoutStatus.BROADCAST or (payout.status.is_open and is_mined):
             return await self._follow_sent(books, payout, fates)
         if payout.status is PayoutStatus.CONFIRMED and _is_lost(payout, fates, books.ledger):
             return await self._follow_lost(books, payout, fates)
         if payout.status is PayoutStatus.ABANDONED and is_mined:
+            return await self._take_back(books, payout)
+        return []
+
+    async def _follow_settled(self, books: _Books, payout: Payout, *, is_mined: bool) -> list[Event]:
+        """Give up what is under way of an escrow that was settled, as nothing is left that it could pay out.
+
+        What a block holds of it is done. A decision that was not known at the settlement is taken back in.
+        """
+        if not is_mined:
+            await self._abandon(books, payout)
+        elif books.is_decided(payout):
+            await self._save(books, replace(with_heights(payout, books.ledger), status=PayoutStatus.CONFIRMED))
+        else:
             return await self._take_back(books, payout)
         return []
 
@@ -174,12 +185,7 @@ class Following:
             )
         crash_point(CrashPoint.P15_FINAL)
         txids = tuple(one.txid for one in mined)
-        event = PayoutConfirmed(payout.id, payout.kind, txids, payout.order)
-        if books.escrow.has_ended and not is_allowed(books.escrow, event, Who.SERVICE):
-            # It was settled in the meantime.
-            await self._save(books, replace(payout, status=PayoutStatus.CONFIRMED))
-            return []
-        return [event]
+        return [PayoutConfirmed(payout.id, payout.kind, txids, payout.order)]
 
     async def _give_up(self, books: _Books, payout: Payout, reason: HoldReason, why: str) -> list[Event]:
         """Give up what can never be mined. The event is stored together with it, where there is one to be told."""
@@ -232,12 +238,13 @@ class Following:
         return f"payout {payout.id} spends a deposit that another transaction in the chain has double spent: {txids}"
 
     async def _give_up_return(self, books: _Books, payout: Payout, refused: str) -> list[Event]:
-        """Give up a return that the daemon does not take any more, as long as it has no part of it.
+        """Give up what is open of a return, where the daemon takes it no more and has no part of it.
 
         Another return may take its place: it goes to the same receiver, and spends what this one spends.
         """
+        left = _open_ones(payout, books.ledger)
         # What is only in the pool may vanish, and then the same bytes are taken again.
-        if await self._sending.has_any(txids_of(payout)) or await self._sending.is_contested(payout.transactions):
+        if await self._sending.has_any([one.txid for one in left]) or await self._sending.is_contested(left):
             log.error("payout.stuck", escrow=payout.escrow, payout=payout.id, reason=refused)
             return []
         return await self._give_up(books, payout, HoldReason.PAYOUT_FAILED, refused)
@@ -280,6 +287,8 @@ class Following:
         if is_told and is_allowed(books.escrow, event, Who.SERVICE) and not await self._under_way(books):
             return [event]
         status = status_by_fates(fates)
+        if status is not None and is_told and books.escrow.has_ended:
+            return []  # a return is under way: the loss is told after it
         refused = await self._send_missing(books, payout) if status is None else ""
         if status is not None or (refused and not is_told):
             found = with_heights(payout, books.ledger)

@@ -9,7 +9,6 @@ from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.parties import WalletRole
 from escrowd.testing.simulation.chain import FIRST_HEIGHT
 from escrowd.testing.simulation.faults import Hostility
-from escrowd.testing.simulation.nature import Payment
 from escrowd.testing.simulation.people import draw_allowed, draw_illegal
 from escrowd.testing.simulation.reversals import is_from_outside, two_parties_spend_outside
 from escrowd.testing.simulation.world import Temper, World

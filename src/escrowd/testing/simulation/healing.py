@@ -135,7 +135,9 @@ async def _operator_helps(world: World, escrow: Escrow, resumed: Counter[EscrowI
 def _unsent(world: World, payout: Payout) -> list[str]:
     """Return the transactions of a payout under way that are signed, could be mined, and are not."""
     attempts = world.memory.tables.attempts.values()
-    stored = [one.txid for each in attempts if each.payout == payout.id and each.step in SIGNED for one in each.transactions]
+    stored = [
+        one.txid for each in attempts if each.payout == payout.id and each.step in SIGNED for one in each.transactions
+    ]
     chain = world.chain
     return [
         txid

@@ -32,7 +32,9 @@ async def an_old_payout_is_mined(world: World) -> None:
 async def a_rival_payout_is_mined_instead(world: World) -> None:
     """Replace the blocks since a payout by others, which hold an older one that spends the same."""
     chain = world.chain
-    rivals = {each.txid: {chain.spent_by.get(image, "") for image in each.key_images} - {""} for each in _unmined(world)}
+    rivals = {
+        each.txid: {chain.spent_by.get(image, "") for image in each.key_images} - {""} for each in _unmined(world)
+    }
     beaten = [txid for txid, others in rivals.items() if others]
     if not beaten:
         return
