@@ -22,6 +22,7 @@ WORLDS = 500
 #: What becomes of deposits, payouts and wallets, of which no world may be short.
 HAPPENINGS = (
     "payout refused",
+    "decided anew",
     "old payout mined",
     "rival mined instead",
     "part of a payout mined",
@@ -61,7 +62,7 @@ def whole_run() -> Report:
 
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_every_world_keeps_the_laws_and_comes_to_an_end(batch: int) -> None:
-    """Whatever people, blocks, machines and chance do, money goes once where the right decision sends it, and all of it."""
+    """Whatever people, blocks, machines and chance do, all money goes once, where the right decision sends it."""
     assert report_of(batch).worlds == WORLDS
 
 

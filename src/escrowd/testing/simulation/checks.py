@@ -67,9 +67,7 @@ def _check_is_stored(world: World, transaction: SimulatedTransaction) -> None:
 
 
 def _check_one_attempt(world: World, escrow: Escrow) -> None:
-    """Of all attempts at a payout one at most is in the chain. That payouts exclude each other is asked when they are
-    signed.
-    """
+    """Check that of all attempts at a payout one at most is in the chain; payouts are checked when they are signed."""
     tables = world.memory.tables
     for payout in tables.payouts.values():
         if payout.escrow != escrow.id:
@@ -152,7 +150,7 @@ def _check_said(world: World, escrow: Escrow, entry: _Entry) -> None:
 
 
 def _check_reinstated(world: World, escrow: Escrow, entry: _Entry) -> None:
-    """What takes the place of a later decision is in a block, or was when the watcher looked last."""
+    """Check that what takes the place of a later decision is in a block, or was when the watcher looked last."""
     spends = {each.txid for each in world.memory.tables.spends.get(escrow.id, ()) if each.height is not None}
     payout = world.memory.tables.payouts[str(entry.said["payout"])]
     if not any(one.txid in spends or _is_mined(world, one.txid) for one in payout.transactions):
@@ -230,7 +228,7 @@ def _check_receivers(world: World, escrow: Escrow) -> None:
 
 
 def _check_end(world: World, escrow: Escrow) -> None:
-    """An escrow that ended with a payout has that decision, and such a payout is in the chain; any other has none."""
+    """Check that an escrow ended with a payout by the decision of one in the chain, and that any other has none."""
     mined = {
         each.kind for each in _ordered(world, escrow) if any(_is_mined(world, one.txid) for one in each.transactions)
     }

@@ -37,6 +37,7 @@ from escrowd.testing.simulation.nature import Payment
 from escrowd.testing.simulation.reversals import (
     a_deposit_is_double_spent,
     a_part_of_a_payout_is_mined,
+    a_refused_payout_is_decided_anew,
     a_rival_payout_is_mined_instead,
     an_old_payout_is_mined,
     the_daemon_refuses_a_payout,
@@ -124,7 +125,8 @@ _TABLE: Final[tuple[tuple[Happening, tuple[int, int, int]], ...]] = (
     (chain_is_reorganised, (5, 4, 8)),
     (a_payment_is_called_back, (0, 2, 1)),
     (the_pool_forgets, (1, 2, 3)),
-    (the_daemon_refuses_a_payout, (1, 1, 6)),
+    (the_daemon_refuses_a_payout, (1, 1, 4)),
+    (a_refused_payout_is_decided_anew, (1, 1, 8)),
     (the_daemon_takes_them_again, (0, 0, 1)),
     (an_old_payout_is_mined, (1, 1, 4)),
     (a_rival_payout_is_mined_instead, (2, 1, 2)),

@@ -62,7 +62,7 @@ def draw_allowed(chance: random.Random, escrow: Escrow) -> tuple[Who, Event] | N
         if may:
             action = chance.choices(may, [_LIKELIHOOD.get(each, 1.0) for each in may])[0]
             # What ends a trade is not said each time that it could be.
-            return (who, _event(chance, escrow, action)) if chance.random() < _LIKELIHOOD.get(action, 1.0) else None
+            return (who, draw_event(chance, escrow, action)) if chance.random() < _LIKELIHOOD.get(action, 1.0) else None
     return None
 
 
@@ -72,7 +72,18 @@ def draw_illegal(chance: random.Random, escrow: Escrow) -> tuple[Who, Event]:
     if chance.random() < 0.3:
         return who, chance.choice(_NOT_FOR_PEOPLE)
     action = chance.choice((*_PLAIN, "propose-split", "accept-split", "rule", "split"))
-    return who, _event(chance, escrow, action, exceed=chance.random() < 0.3)
+    return who, draw_event(chance, escrow, action, exceed=chance.random() < 0.3)
+
+
+def draw_event(chance: random.Random, escrow: Escrow, action: str, *, exceed: bool = False) -> Event:
+    """Draw what is said with an action."""
+    if action in _PLAIN:
+        return _PLAIN[action]
+    share = escrow.divisible + 1 if exceed else _share(chance, escrow.divisible)
+    if action == "accept-split":
+        offered = escrow.proposal.vendor_share if escrow.proposal is not None else share
+        return SplitAccepted(offered if chance.random() < 0.9 else share)
+    return _DIVISIONS[action](share)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -102,16 +113,6 @@ _NOT_FOR_PEOPLE: Final[tuple[Event, ...]] = (
     DeadlineReached(DeadlineName.INSPECTION, 1),
     PayoutConfirmed("pay_none", PayoutKind.RELEASE, ()),
 )
-
-
-def _event(chance: random.Random, escrow: Escrow, action: str, *, exceed: bool = False) -> Event:
-    if action in _PLAIN:
-        return _PLAIN[action]
-    share = escrow.divisible + 1 if exceed else _share(chance, escrow.divisible)
-    if action == "accept-split":
-        offered = escrow.proposal.vendor_share if escrow.proposal is not None else share
-        return SplitAccepted(offered if chance.random() < 0.9 else share)
-    return _DIVISIONS[action](share)
 
 
 def _share(chance: random.Random, divisible: int) -> int:

@@ -1,7 +1,10 @@
-"""What can become of deposits and payouts without the service: mined after all, mined in part, spent or double spent."""
+"""What can become of deposits and payouts without the service: mined after all or in part, spent or double spent."""
 
 from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.machine import allowed_actions
+from escrowd.domain.escrow.status import Status, Who
 from escrowd.testing.simulation.nature import Payment
+from escrowd.testing.simulation.people import draw_event
 from escrowd.testing.simulation.transactions import OUTSIDE, SimulatedTransaction
 from escrowd.testing.simulation.world import World
 
@@ -12,6 +15,29 @@ async def the_daemon_refuses_a_payout(world: World) -> None:
     if sent:
         world.happens("payout refused")
         world.chain.refuse(world.chance.choice(sent))
+
+
+async def a_refused_payout_is_decided_anew(world: World) -> None:
+    """Let the daemon refuse a payout, and the operator decide otherwise; the old bytes may be mined after all."""
+    chance = world.chance
+    sent = [txid for txid in world.chain.pool if txid in world.log.txids]
+    if not sent:
+        return
+    old = chance.choice(sent)
+    world.chain.refuse(old)
+    for _ in range(2):
+        world.pass_time(30)
+        world.watcher.look()
+        await world.work()
+    for escrow in world.escrows:
+        offered = [each for each in ("release", "refund", "split") if each in allowed_actions(escrow, Who.OPERATOR)]
+        if offered and escrow.status is Status.HELD:
+            world.happens("decided anew")
+            await world.command(escrow.id, Who.OPERATOR, draw_event(chance, escrow, chance.choice(offered)))
+    await world.work()
+    if chance.random() < 0.5 and world.chain.can_be_mined(old):
+        world.happens("old payout mined")
+        world.chain.mine_instead(world.chain.known[old])
 
 
 async def the_daemon_takes_them_again(world: World) -> None:
