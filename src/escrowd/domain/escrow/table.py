@@ -92,6 +92,8 @@ def _row(
 _KEYING, _AWAITING, _CONFIRMING = Status.KEYING, Status.AWAITING_FUNDING, Status.CONFIRMING
 _FUNDED, _DELIVERED, _DISPUTED = Status.FUNDED, Status.DELIVERED, Status.DISPUTED
 _PAYING, _HELD = Status.PAYING, Status.HELD
+#: How an escrow of which payouts were signed can end.
+_SETTLED: Final = ENDED - {Status.EXPIRED}
 STAYS: Final = None
 
 _BUYER, _VENDOR, _ARBITER, _OPERATOR = Who.BUYER, Who.VENDOR, Who.ARBITER, Who.OPERATOR
@@ -169,7 +171,7 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.REFUND),     Status.REFUNDED,   _t.PAYOUT_CONFIRMED, _t.ESCROW_REFUNDED, _e.REST),
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.SPLIT),      Status.SPLIT,      _t.PAYOUT_CONFIRMED, _t.ESCROW_SPLIT, _e.REST),
 
-    *_row({_PAYING, _HELD, *ENDED}, _SERVICE, PayoutReinstated, always,                 _PAYING,           _t.PAYOUT_BROADCAST),
+    *_row({_PAYING, _HELD, *_SETTLED}, _SERVICE, PayoutReinstated, always,                 _PAYING,           _t.PAYOUT_BROADCAST),
 
     *_row(Status.COMPLETED, _SERVICE, PayoutReorged, _g.it_is(PayoutKind.RELEASE),      _PAYING),
     *_row(Status.REFUNDED, _SERVICE, PayoutReorged, _g.it_is(PayoutKind.REFUND),        _PAYING),
