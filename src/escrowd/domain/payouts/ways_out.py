@@ -35,8 +35,8 @@ def commands(escrow: Escrow) -> dict[str, Event]:
     return {
         "release": Released(),
         "refund": Refunded(),
-        "split": Divided(escrow.divisible // 2),
         "resume": Resumed(),
+        "split": Divided(escrow.divisible // 2),
         "settle": Settled(_ANY_REASON),
     }
 
