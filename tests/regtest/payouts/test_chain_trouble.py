@@ -80,7 +80,7 @@ async def outputs_for_rings(rough: Office) -> list[str]:
 
 @pytest.mark.parametrize("command", [Released(), Resumed()], ids=["release", "resume"])
 async def test_rings_that_a_deep_reorganisation_broke_do_not_lock_the_money_up(rough: Office, command: Event) -> None:
-    """What the daemon takes no more is replaced at the operator's command, and the new payout spends the same output."""
+    """What the daemon takes no more is replaced at the command of the operator, by what spends the same output."""
     async with rough.trade(3) as trade:
         assert (await trade.fund()).status is Status.FUNDED
         young = await outputs_for_rings(rough)
