@@ -50,13 +50,15 @@ def status_by_fates(fates: Collection[Fate]) -> PayoutStatus | None:
 def to_be_excluded(attempts: Iterable[Attempt], ledger: Ledger) -> tuple[frozenset[str], ...]:
     """Return key images of each transaction of these attempts that could still be mined.
 
-    New transactions have to spend one of each, so that no two of them are mined. Named are only outputs that pool or
-    chain still have: where none of the inputs is there, no new transaction can spend one.
+    New transactions have to spend one of each, so that no two of them are mined. Left out are outputs that neither pool
+    nor chain has: where none of the inputs is there, no new transaction can spend one. An image of no known output
+    counts as one that is there.
     """
-    there = {ledger.key_images[each.key] for each in ledger.outputs if each.key in ledger.key_images}
+    there = {each.key for each in ledger.outputs}
+    gone = {image for key, image in ledger.key_images.items() if key not in there}
     open_ones = [one for each in attempts for one in each.transactions if fate_of(one, ledger.spends) is Fate.OPEN]
-    left = (there.intersection(one.key_images) for one in open_ones)
-    return tuple(frozenset(each) for each in left if each)
+    left = (frozenset(one.key_images) - gone for one in open_ones)
+    return tuple(each for each in left if each)
 
 
 def planned_keys(

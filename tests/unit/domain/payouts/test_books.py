@@ -92,6 +92,8 @@ def test_new_transactions_exclude_only_what_could_still_be_mined() -> None:
     assert to_be_excluded(attempts, ledger(Spend("C", "tx 2", 90))) == (frozenset("AB"),)
     assert to_be_excluded(attempts, ledger(there="ac")) == (frozenset("A"), frozenset("C"))
     assert to_be_excluded(attempts, ledger(there="d")) == ()
+    unknown = [attempt(spending("tx 3", "Z"))]
+    assert to_be_excluded(unknown, ledger(there="d")) == (frozenset("Z"),)
 
 
 @pytest.mark.parametrize(
