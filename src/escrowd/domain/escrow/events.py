@@ -162,13 +162,13 @@ class Divided:
 class Settled:
     """The operator closes an escrow of which nothing is left that is worth the fee of paying it out.
 
-    The service adds the facts: ``residue`` is the amount, in piconero, up to which nothing is, and ``paid`` the kind of
-    the last payout that is in a block.
+    The service adds the facts: ``residue`` is the amount, in piconero, up to which nothing is, and ``paid`` what the
+    last payout in a block has carried out.
     """
 
     reason: str
     residue: int = 0
-    paid: PayoutKind | None = None
+    paid: PayoutOrder | None = None
 
 
 # --- the network -----------------------------------------------------------------------------------------------------

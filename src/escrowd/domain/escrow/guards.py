@@ -129,9 +129,10 @@ def settled_after(paid: PayoutKind | None) -> Guard:
     """Return the guard of an escrow with nothing left to pay out, whose last payout in a block was of this kind."""
 
     def guard(escrow: Escrow, event: Event, _who: Who) -> bool:
-        if not isinstance(event, Settled) or event.paid is not paid:
+        if not isinstance(event, Settled):
             return False
-        return (paid is None or escrow.order is not None) and escrow.deposit.unspent <= event.residue
+        kind = event.paid.kind if event.paid is not None else None
+        return kind is paid and escrow.deposit.unspent <= event.residue
 
     guard.__name__ = f"nothing_is_left_after_{f'a_{paid}' if paid else 'no_payout'}"
     guard.__doc__ = "Money is left that can be paid out: release, refund or split it."

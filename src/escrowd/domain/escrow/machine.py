@@ -290,8 +290,8 @@ def _order(noted: Escrow, status: Status, event: Event, who: Who) -> PayoutOrder
     """Note the decision on the money: the word that leads to a payout, or that of the payout that is in the chain."""
     if isinstance(event, PayoutReinstated | PayoutConfirmed) and event.order is not None:
         return event.order
-    if isinstance(event, Settled) and event.paid is None:
-        return None  # it ends without a payout
+    if isinstance(event, Settled):
+        return event.paid  # whatever came to be decided later was not carried out
     is_decided = status is Status.PAYING and noted.status is not Status.PAYING
     return _decision(noted, event, who) if is_decided else noted.order
 

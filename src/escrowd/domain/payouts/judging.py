@@ -88,7 +88,8 @@ def with_facts(event: Event, escrow: Escrow, account: Account, rate: FeeRate | N
     if not isinstance(event, Settled):
         return event
     ordered = (each for each in reversed(account.payouts) if each.kind is not PayoutKind.RETURN)
-    paid = next((each.kind for each in ordered if Fate.MINED in fates_of(each.transactions, account.ledger)), None)
+    mined = next((each for each in ordered if Fate.MINED in fates_of(each.transactions, account.ledger)), None)
+    paid = mined.decision(escrow.version) if mined is not None else None
     return replace(event, residue=residue_of(escrow, account, rate), paid=paid)
 
 

@@ -118,6 +118,10 @@ class Payout:
     refusals: int = 0
     send_again_at: int = 0
 
+    def decision(self, version: int) -> PayoutOrder:
+        """Return what it carries out. For a payout of an escrowd before 0.6 that is taken to be of this version."""
+        return self.order or PayoutOrder(self.kind, self.vendor_share, Who.SERVICE, version)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

@@ -22,7 +22,6 @@ from escrowd.domain.payouts.records import (
     AttemptStep,
     Payout,
     PayoutKind,
-    PayoutOrder,
     PayoutStatus,
     PayoutTransaction,
 )
@@ -326,8 +325,7 @@ class Following:
 
 def reinstated(payout: Payout, mined: tuple[str, ...], escrow: Escrow) -> PayoutReinstated:
     """Return the event by which a payout that is in a block takes the place of a later decision."""
-    order = payout.order or PayoutOrder(payout.kind, payout.vendor_share, Who.SERVICE, escrow.version)
-    return PayoutReinstated(payout.id, payout.kind, mined, order)
+    return PayoutReinstated(payout.id, payout.kind, mined, payout.decision(escrow.version))
 
 
 async def give_up(tx: Transaction, payout: Payout) -> None:

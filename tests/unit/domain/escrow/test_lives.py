@@ -141,7 +141,8 @@ def word_of(taken: Step, offers: dict[Who, int]) -> PayoutKind | None:
     match event:
         case PayoutReinstated() | Settled():
             assert who is (Who.OPERATOR if isinstance(event, Settled) else Who.SERVICE)
-            return event.order.kind if isinstance(event, PayoutReinstated) else event.paid
+            order = event.order if isinstance(event, PayoutReinstated) else event.paid
+            return order.kind if order is not None else None
         case SplitAccepted(share) | Ruled(share) | Divided(share):
             if isinstance(event, SplitAccepted):
                 assert offers[Who.VENDOR if who is Who.BUYER else Who.BUYER] == share

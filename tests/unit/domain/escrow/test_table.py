@@ -24,7 +24,7 @@ from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import Step, allowed_actions, due_event, is_allowed
 from escrowd.domain.escrow.status import DEADLINE_OF, ENDED, HOLDING, DeadlineName, PublicEvent, Status, Who
 from escrowd.domain.escrow.table import TABLE, Row
-from escrowd.domain.payouts.records import PayoutKind
+from escrowd.domain.payouts.records import PayoutKind, PayoutOrder
 from tests.unit.domain.escrow.walk import Shape, news_of_the_chain, passing, shape, whole_walk
 from tests.unit.domain.escrow.world import DEPOSIT_EVENTS, DEPOSITS, reached, tries
 
@@ -200,9 +200,9 @@ def test_money_is_ordered_without_a_word() -> None:
         before, after = taken.before, taken.after
         assert before is not None
         if after.order is not None and after.order != before.order:
-            if isinstance(taken.event, PayoutReinstated):
+            if isinstance(taken.event, PayoutReinstated | Settled):
                 # What is in a block was decided before: the order is that of the payout that turned up (W1, W14).
-                assert after.order == taken.event.order
+                assert after.order == _decision_of(taken.event)
                 continue
             assert after.status is Status.PAYING
             if isinstance(taken.event, Resumed):
@@ -211,6 +211,10 @@ def test_money_is_ordered_without_a_word() -> None:
                 continue
             assert (after.order.by, after.order.version) == (taken.who, after.version)
             assert _is_a_word(before, taken), taken
+
+
+def _decision_of(event: PayoutReinstated | Settled) -> PayoutOrder | None:
+    return event.order if isinstance(event, PayoutReinstated) else event.paid
 
 
 def _is_a_word(before: Escrow, taken: Step) -> bool:
@@ -284,7 +288,9 @@ def test_end_and_payout_differ() -> None:
         assert taken.before is not None
         if taken.after.status in kinds and taken.before.status is not taken.after.status:
             if isinstance(taken.event, Settled):
-                assert (taken.event.paid, taken.who) == (kinds[taken.after.status], Who.OPERATOR)
+                assert taken.event.paid is not None
+                assert (taken.event.paid.kind, taken.who) == (kinds[taken.after.status], Who.OPERATOR)
+                assert taken.after.order == taken.event.paid
                 continue
             assert isinstance(taken.event, PayoutConfirmed)
             assert taken.event.kind is kinds[taken.after.status]

@@ -127,6 +127,10 @@ DEPOSITS: Final = tuple(
 )
 DEPOSIT_EVENTS: Final[tuple[Callable[[DepositFacts], Event], ...]] = (DepositSeen, DepositConfirmed, DepositReorged)
 #: Decisions whose payout had been given up, and turns up in a block.
+DECISIONS: Final = tuple(
+    PayoutOrder(kind, share, Who.ARBITER, 7)
+    for kind, share in ((PayoutKind.RELEASE, AMOUNT), (PayoutKind.REFUND, 0), (PayoutKind.SPLIT, HALF))
+)
 EARLIER: Final = (
     PayoutOrder(PayoutKind.RELEASE, AMOUNT, Who.BUYER, 7),
     PayoutOrder(PayoutKind.REFUND, 0, Who.VENDOR, 7),
@@ -142,7 +146,7 @@ def tries(escrow: Escrow) -> list[Event]:
         *(FundingVerified(), FundingRefuted("they differ"), UnfundedVerified(), SpentOutside("foreign")),
         *(Cancelled(), Delivered(), Released(), Refunded(), Disputed(), Resumed()),
         *(kind(share) for share in SHARES for kind in (SplitProposed, SplitAccepted, Ruled, Divided)),
-        *(Settled("the parties have the money", paid=paid) for paid in (None, *PayoutKind)),
+        *(Settled("the parties have the money", paid=paid) for paid in (None, *DECISIONS)),
         *(DeadlineReached(name, escrow.version + 1) for name in DeadlineName),
         *([DeadlineReached(running.name, running.armed_at)] if running else []),
         *(kind("pay_1", each, ("tx",)) for each in PayoutKind for kind in (PayoutBroadcast, PayoutConfirmed)),

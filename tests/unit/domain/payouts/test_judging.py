@@ -111,7 +111,7 @@ def test_settlement_ends_as_the_last_payout_in_a_block_says() -> None:
     spends = (Spend("A", "tx 1", HEIGHT - 3),)
     there = account(output("a"), spends=spends, payouts=(paid, lost))
     settled = with_facts(Settled("done"), held(DepositFacts(AMOUNT, AMOUNT, spent=AMOUNT)), there, RATE)
-    assert settled == Settled("done", 0, PayoutKind.RELEASE)
+    assert settled == Settled("done", 0, order)
 
 
 def test_late_money_of_any_account_can_be_sent_back() -> None:
