@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from escrowd.domain.escrow.status import Status
+from escrowd.domain.escrow.status import ENDED, Status
 from escrowd.domain.escrow.table import TABLE
 from escrowd.domain.payouts.records import AttemptStep
 from escrowd.service.crash_points import CrashPoint
@@ -28,6 +28,7 @@ HAPPENINGS = (
     "part of a payout mined",
     "deposit double spent",
     "spent outside",
+    "outside spend gone",
     "cache lost",
     "keys lost",
     "the_clock_is_set",
@@ -115,7 +116,7 @@ def test_services_recover_from_deaths() -> None:
 @pytest.mark.parametrize("happening", HAPPENINGS)
 def test_every_reversal_happens(happening: str) -> None:
     """In the whole run payouts are refused, mined after all and mined in part; deposits, caches and keys are lost."""
-    assert whole_run().happened[happening] >= 100
+    assert whole_run().happened[happening] >= 50
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.REFUNDED, Status.SPLIT, Status.EXPIRED, Status.CANCELLED])
@@ -124,7 +125,8 @@ def test_every_end_is_reached(status: Status) -> None:
     assert whole_run().ends[status] >= 100
 
 
-def test_held_escrow_without_keys_is_the_only_one_without_an_end() -> None:
-    """In the whole run no escrow of which two keys are left is held at the end, and most others have ended, too."""
+def test_escrow_has_no_end_only_where_two_keys_are_lost() -> None:
+    """In the whole run some escrows lose two of three keys before their end, and no others are left open."""
     whole = whole_run()
-    assert 0 < whole.ends[Status.HELD] <= whole.happened["keys lost"] // 2
+    unended = sum(times for status, times in whole.ends.items() if Status(status) not in ENDED)
+    assert 0 < unended <= whole.happened["keys lost"] // 2

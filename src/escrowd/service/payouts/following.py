@@ -283,8 +283,13 @@ class Following:
         log.warning("payout.reorged", escrow=payout.escrow, payout=payout.id)
         event = PayoutReorged(payout.id, payout.kind)
         is_told = books.is_decided(payout) or payout.kind is PayoutKind.RETURN
-        if is_told and is_allowed(books.escrow, event, Who.SERVICE) and not await self._under_way(books):
-            return [event]
+        if is_told and not await self._under_way(books):
+            if is_allowed(books.escrow, event, Who.SERVICE):
+                return [event]
+            if not books.escrow.has_ended:
+                # It was final in part, and the escrow is held: until a new decision it is under way again.
+                await self._save(books, replace(with_heights(payout, books.ledger), status=PayoutStatus.BROADCAST))
+                return []
         status = status_by_fates(fates)
         if status is not None and is_told and books.escrow.has_ended:
             return []  # a return is under way: the loss is told after it

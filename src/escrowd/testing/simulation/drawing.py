@@ -40,6 +40,8 @@ from escrowd.testing.simulation.reversals import (
     a_refused_payout_is_decided_anew,
     a_rival_payout_is_mined_instead,
     an_old_payout_is_mined,
+    an_outside_spend_goes_and_comes,
+    parts_in_pool,
     the_daemon_refuses_a_payout,
     the_daemon_takes_them_again,
     two_parties_spend_outside,
@@ -55,7 +57,7 @@ LOOK: Final = 0.85
 
 async def something_happens(world: World) -> None:
     """Draw an event, let it happen, and let the service work, most of the time with a look at the chain before it."""
-    happening = world.chance.choices(_HAPPENINGS, _WEIGHTS_OF[world.temper, _mood(world)])[0]
+    happening = _reversal(world) or world.chance.choices(_HAPPENINGS, _WEIGHTS_OF[world.temper, _mood(world)])[0]
     world.happens(happening.__name__)
     await happening(world)
     if world.chance.random() < LOOK and not world.faults.daemon_is_down:
@@ -131,6 +133,7 @@ _TABLE: Final[tuple[tuple[Happening, tuple[int, int, int]], ...]] = (
     (an_old_payout_is_mined, (1, 1, 4)),
     (a_rival_payout_is_mined_instead, (2, 1, 2)),
     (a_part_of_a_payout_is_mined, (1, 1, 6)),
+    (an_outside_spend_goes_and_comes, (1, 3, 3)),
     (a_deposit_is_double_spent, (1, 1, 2)),
     (two_parties_spend_outside, (0, 1, 1)),
     (the_watcher_passes_over_something, (0, 1, 1)),
@@ -160,7 +163,12 @@ _MORE: Final[dict[Temper, dict[Happening, int]]] = {
         a_rival_payout_is_mined_instead: 4,
         a_deposit_is_double_spent: 4,
     },
-    Temper.THIEVISH: {two_parties_spend_outside: 20, chain_is_reorganised: 4, a_part_of_a_payout_is_mined: 3},
+    Temper.THIEVISH: {
+        two_parties_spend_outside: 20,
+        an_outside_spend_goes_and_comes: 6,
+        chain_is_reorganised: 4,
+        a_part_of_a_payout_is_mined: 3,
+    },
     Temper.MORTAL: {
         the_service_is_down: 3,
         wallets_die: 3,
@@ -233,6 +241,19 @@ _POINTS: Final = tuple(CrashPoint)
 _PAYING: Final = (Effect.PAY, Effect.RETURN_LATE)
 #: The places of a payout until its bytes are known to be in the pool.
 _PAYOUT_POINTS: Final = _POINTS[_POINTS.index(CrashPoint.P1_INTENT) : _POINTS.index(CrashPoint.P14_MINED)]
+
+
+def _reversal(world: World) -> Happening | None:
+    """Draw a reversal where there is something to be reversed, which is seldom; ``None`` for anything else."""
+    happened = world.tally.happened
+    for happening, is_possible, likelihood in (
+        (a_part_of_a_payout_is_mined, bool(parts_in_pool(world)), 0.4),
+        (an_outside_spend_goes_and_comes, happened["spent outside"] > 0, 0.2),
+        (a_rival_payout_is_mined_instead, happened["decided anew"] > 0, 0.2),
+    ):
+        if is_possible and world.chance.random() < likelihood:
+            return happening
+    return None
 
 
 async def _goes_on(world: World, blocks: int) -> None:

@@ -1,11 +1,12 @@
 """What can become of deposits and payouts without the service: mined after all or in part, spent or double spent."""
 
+from escrowd.domain.escrow.events import Resumed
 from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import allowed_actions
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.testing.simulation.nature import Payment
 from escrowd.testing.simulation.people import draw_event
-from escrowd.testing.simulation.transactions import OUTSIDE, SimulatedTransaction
+from escrowd.testing.simulation.transactions import OUTSIDE, SimulatedTransaction, key_image_of
 from escrowd.testing.simulation.world import World
 
 
@@ -35,9 +36,15 @@ async def a_refused_payout_is_decided_anew(world: World) -> None:
             world.happens("decided anew")
             await world.command(escrow.id, Who.OPERATOR, draw_event(chance, escrow, chance.choice(offered)))
     await world.work()
-    if chance.random() < 0.5 and world.chain.can_be_mined(old):
+    fate = chance.random()
+    if fate < 0.4 and world.chain.can_be_mined(old):
         world.happens("old payout mined")
         world.chain.mine_instead(world.chain.known[old])
+    elif fate < 0.8:
+        world.mine(chance.choice((1, 12)))
+        world.watcher.look()
+        await world.work()
+        await a_rival_payout_is_mined_instead(world)
 
 
 async def the_daemon_takes_them_again(world: World) -> None:
@@ -74,14 +81,17 @@ async def a_rival_payout_is_mined_instead(world: World) -> None:
     chain.mine(depth)
 
 
+def parts_in_pool(world: World) -> list[list[str]]:
+    """Return the transactions of each payout that has several of them in the pool."""
+    pool = world.chain.pool
+    here = ([each.txid for each in made.signed if each.txid in pool] for made in world.log.sets.values())
+    return [each for each in here if len(each) > 1] if len(pool) > 1 else []
+
+
 async def a_part_of_a_payout_is_mined(world: World) -> None:
     """Mine one transaction of a payout of several alone; another one may never be mined any more."""
     chance, chain = world.chance, world.chain
-    parts = [
-        here
-        for here in ([each.txid for each in made.signed if each.txid in chain.pool] for made in world.log.sets.values())
-        if len(here) > 1
-    ]
+    parts = parts_in_pool(world)
     if not parts:
         return
     mined, other = chance.sample(chance.choice(parts), 2)
@@ -114,6 +124,32 @@ async def a_deposit_is_double_spent(world: World) -> None:
     double_spend(world, txid)
     if chance.random() < 0.7:
         pay_again(world, escrow)
+
+
+async def an_outside_spend_goes_and_comes(world: World) -> None:
+    """Take a spend of two parties out of the chain; the operator goes on, and it is mined again or is not."""
+    chain, chance = world.chain, world.chance
+    foreign = [
+        (txid, escrow)
+        for escrow in world.escrows
+        for each in chain.mined_of(escrow.id)
+        if (txid := chain.spent_by.get(key_image_of(each.output.key), "")) and txid not in world.log.txids
+    ]
+    if not foreign:
+        return
+    txid, escrow = chance.choice(foreign)
+    world.happens("outside spend gone")
+    depth = chain.height - chain.height_of[txid]
+    chain.reorganise(depth, set())
+    world.watcher.look()
+    await world.work()
+    if "resume" in allowed_actions(world.memory.tables.escrows[escrow.id], Who.OPERATOR):
+        await world.command(escrow.id, Who.OPERATOR, Resumed())
+    world.mine(chance.choice((0, 1, 12)), frozenset({txid}))
+    world.watcher.look()
+    await world.work()
+    if chance.random() < 0.7:
+        world.mine(chance.choice((1, 12)))
 
 
 async def two_parties_spend_outside(world: World) -> None:
