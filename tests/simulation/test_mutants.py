@@ -128,7 +128,7 @@ def older_payouts_need_not_be_excluded(patch: pytest.MonkeyPatch) -> None:
         (change_counts_as_deposit, "as late, and"),
         (second_payout_may_be_opened, "is open|can be mined beside"),
         (vendor_may_release, "vendor may not decide Released"),
-        (mined_payout_stays_given_up, "are mined$|no end within|is open"),
+        (mined_payout_stays_given_up, "not booked as blocks have it"),
         (spent_money_counts_as_divisible, "no end within"),
         (settle_is_not_possible, "no end within"),
         (older_payouts_need_not_be_excluded, "can be mined beside"),

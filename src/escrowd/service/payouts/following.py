@@ -138,7 +138,7 @@ class Following:
         if payout.status is PayoutStatus.BROADCAST or (payout.status.is_open and is_mined):
             return await self._follow_sent(books, payout, fates)
         if payout.status is PayoutStatus.CONFIRMED and _is_lost(payout, fates, books.ledger):
-            return await self._follow_lost(books, payout, fates)
+            return await self._follow_lost(books, payout)
         if payout.status is PayoutStatus.ABANDONED and is_mined:
             return await self._take_back(books, payout)
         return []
@@ -278,7 +278,7 @@ class Following:
         await self._save(books, replace(found, status=PayoutStatus.CONFIRMED))
         return []
 
-    async def _follow_lost(self, books: _Books, payout: Payout, fates: Sequence[Fate]) -> list[Event]:
+    async def _follow_lost(self, books: _Books, payout: Payout) -> list[Event]:
         """Say that a payout which was final is no longer so, unless another one is under way: then it is only sent."""
         log.warning("payout.reorged", escrow=payout.escrow, payout=payout.id)
         event = PayoutReorged(payout.id, payout.kind)
@@ -290,11 +290,12 @@ class Following:
                 # It was final in part, and the escrow is held: until a new decision it is under way again.
                 await self._save(books, replace(with_heights(payout, books.ledger), status=PayoutStatus.BROADCAST))
                 return []
-        status = status_by_fates(fates)
-        if status is not None and is_told and books.escrow.has_ended:
+        # What was given up of it when it was confirmed in part is never sent again.
+        is_over = not _open_ones(payout, books.ledger)
+        if is_over and is_told and books.escrow.has_ended:
             return []  # a return is under way: the loss is told after it
-        refused = await self._send_missing(books, payout) if status is None else ""
-        if status is not None or (refused and not is_told):
+        refused = "" if is_over else await self._send_missing(books, payout)
+        if is_over or (refused and not is_told):
             found = with_heights(payout, books.ledger)
             await self._save(books, replace(found, status=_given_up_as(found)))
         return []

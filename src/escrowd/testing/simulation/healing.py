@@ -8,7 +8,7 @@ from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.machine import allowed_actions
 from escrowd.domain.escrow.status import ENDED, Status, Who
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.payouts.records import Payout
+from escrowd.domain.payouts.records import Payout, PayoutStatus
 from escrowd.testing.simulation.checks import SIGNED, check_always
 from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.transactions import MinedOutput, key_image_of
@@ -76,6 +76,8 @@ def why_not_over(world: World, escrow: Escrow) -> str:
         return f"{[each.effect for each in effects]} is not done"
     if open_payouts := [each.id for each in payouts if each.status.is_open]:
         return f"{open_payouts} is open"
+    if wrong := [each.id for each in payouts if _is_booked_wrong(world, each)]:
+        return f"{wrong} is not booked as blocks have it"
     amounts = [each.output.amount for each in left_behind(world, escrow)]
     return f"{amounts} could be sent and was not" if amounts else ""
 
@@ -130,6 +132,12 @@ async def _operator_helps(world: World, escrow: Escrow, resumed: Counter[EscrowI
         # What is left and not worth its fee is known to the service alone, which judges the command.
         if (action in offered or action == "settle") and await world.command(escrow.id, Who.OPERATOR, event):
             return
+
+
+def _is_booked_wrong(world: World, payout: Payout) -> bool:
+    """Return whether a payout is recorded as paid and in no block, or as given up and in one."""
+    is_mined = any(each.txid in world.chain.height_of for each in payout.transactions)
+    return payout.status is (PayoutStatus.ABANDONED if is_mined else PayoutStatus.CONFIRMED)
 
 
 def _unsent(world: World, payout: Payout) -> list[str]:
