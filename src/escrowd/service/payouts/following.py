@@ -266,7 +266,10 @@ class Following:
         """Let a payout count again that was given up, and is in a block after all."""
         found = with_heights(payout, books.ledger)
         if payout.kind is PayoutKind.RETURN:
-            return await self._confirm(books, found, has_rest=True) if books.escrow.has_ended else []
+            if books.escrow.has_ended and not await self._under_way(books):
+                # So that it is counted to final, it is under way again.
+                await self._save(books, replace(found, status=PayoutStatus.BROADCAST))
+            return []
         others = [each for each in books.payouts if each != payout and each.kind is not PayoutKind.RETURN]
         is_booked = any(Fate.MINED in fates_of(each.transactions, books.ledger) for each in others)
         event = reinstated(payout, _mined_txids(found), books.escrow)
