@@ -1,7 +1,8 @@
 """A payout desk over real wallets, and trades to pay out: SQLite, kept wallet sets, and a look at the chain on demand.
 
-Each trade has a database of its own. Trades share the wallets of few kept sets, one after the other: a payout leaves
-nothing in a wallet, and what an earlier trade left in the chain is spent.
+Each trade has a database of its own. Trades share the wallets of few kept sets, one after the other, where an earlier
+one has left nothing that a later one would find: no money, and no output at another address than the first. Such an
+output is found by the wallets, spent as it is, and written into the ledger of a trade that knows no spend of it.
 """
 
 import json
@@ -95,7 +96,7 @@ class Office:
         self.running = running
         self.vault: Vault = house.house().vault
         self.sets = [house.sets[kept.escrow] for kept in wallet_sets()[:SETS]]
-        #: Kept sets that hold a trade now, or money that an earlier one has left: another trade would find it.
+        #: Kept sets that hold a trade now, or something of an earlier one: another trade would find it.
         self._taken: set[int] = set()
 
     @classmethod
@@ -128,9 +129,11 @@ class Office:
     async def trade(self, kept: int, terms: Terms | None = None) -> AsyncIterator["Trade"]:
         """Begin a trade whose wallets are a kept set; it waits for its deposit.
 
-        Where an earlier trade has left money in the wallets of that set, another set takes its place.
+        Where an earlier trade has left something in the wallets of that set, another set takes its place.
         """
-        kept = next(each for each in (kept, *range(SETS)) if each not in self._taken)
+        free = [each for each in (kept, *range(SETS)) if each not in self._taken]
+        assert free, f"all {SETS} wallet sets hold something of earlier trades: this test needs an Office of its own"
+        kept = free[0]
         self._taken.add(kept)
         with tempfile.TemporaryDirectory() as directory:
             async with Database(f"sqlite+aiosqlite:///{directory}/escrowd.sqlite") as database:
@@ -139,7 +142,7 @@ class Office:
                 await made.begin(terms or a_deal())
                 yield made
                 await made.look()
-                if await made.money_left() == []:
+                if await made.money_left() == [] and await made.is_all_at_primary():
                     self._taken.discard(kept)
 
     async def paid_to(self, wallets: WalletSet, txids: Sequence[str]) -> list[int]:
@@ -326,6 +329,12 @@ class Trade:
             images = dict(await tx.ledgers.key_images(self.id))
         spent = {each.key_image for each in ledger.spends}
         return [each for each in ledger.outputs if images.get(each.key) not in spent]
+
+    async def is_all_at_primary(self) -> bool:
+        """Whether no money ever came to another address of the wallets than the first."""
+        async with self.store.transaction() as tx:
+            ledger = await tx.ledgers.ledger(self.id)
+        return all((each.account, each.address_index) == (0, 0) for each in ledger.outputs)
 
     # --- the watcher -------------------------------------------------------------------------------------------------
 
