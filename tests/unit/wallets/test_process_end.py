@@ -1,7 +1,6 @@
 """The end of a wallet process, cancelled half-way."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,10 @@ from escrowd.wallets.vault import KEY_BYTES, Vault
 STUBBORN = ["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"]
 
 
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 async def test_cancelled_end_keeps_the_record_and_releases_its_grip(tmp_path: Path) -> None:
     """The next start of the service finds the process by its record; nothing of it stays open here."""
     registry = Registry(tmp_path / "run")
@@ -26,7 +29,7 @@ async def test_cancelled_end_keeps_the_record_and_releases_its_grip(tmp_path: Pa
             running = RunningProcess.spawn(STUBBORN, {"PATH": "/bin:/usr/bin"}, tmp_path / "out")
             while "ready" not in (tmp_path / "out").read_text():
                 assert not await running.wait(0.01)
-            descriptors = len(os.listdir("/proc/self/fd"))
+            descriptors = open_descriptors()
             record = ProcessRecord("wallet-1", 1, "sealed", running.identity)
             registry.write(record)
             process = WalletProcess("wallet-1", Endpoint("127.0.0.1", 1, Login("user", Secret("x"))), running, around)
@@ -36,8 +39,8 @@ async def test_cancelled_end_keeps_the_record_and_releases_its_grip(tmp_path: Pa
             with pytest.raises(asyncio.CancelledError):
                 await ending
             assert [each.name for each in registry.records()] == ["wallet-1"]
-            assert len(os.listdir("/proc/self/fd")) < descriptors
-            again = RunningProcess.grip(record.identity)
+            assert open_descriptors() < descriptors
+            again = RunningProcess.grip(running.identity)
             assert again is not None
             await again.kill()
             again.close()

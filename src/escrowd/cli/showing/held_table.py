@@ -6,7 +6,6 @@ It is made by judging sample escrows with the function that judges the commands 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import groupby
 from typing import Final
 
 from escrowd.domain.escrow.assess import Account, Ledger, deposit_facts
@@ -61,8 +60,9 @@ def held_rows() -> Iterator[HeldRow]:
     for reasons, is_decided in ((BEFORE_DECISION, False), (AFTER_DECISION, True)):
         for left in Left:
             judged = [(reason, _possible(reason, left, is_decided=is_decided)) for reason in reasons]
-            for ways, same in groupby(judged, key=lambda each: each[1]):
-                yield HeldRow(tuple(reason for reason, _ in same), is_decided, left, ways)
+            distinct = [ways for at, (_, ways) in enumerate(judged) if ways not in [each for _, each in judged[:at]]]
+            for ways in distinct:
+                yield HeldRow(tuple(reason for reason, each in judged if each == ways), is_decided, left, ways)
 
 
 def held_table() -> str:

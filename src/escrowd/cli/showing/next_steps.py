@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from escrowd.domain.escrow.facts import Escrow, HoldReason
+from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.status import Status
 
 
@@ -61,8 +61,6 @@ def _resumes(escrow: Escrow) -> str:
         return "send late money back to the buyer that could not be sent before"
     if escrow.hold is not None and escrow.hold.since is Status.PAYING:
         return "carry out the same decision on what is there now"
-    if escrow.hold is not None and escrow.hold.reason is HoldReason.TOO_MANY_PARTS:
-        return "judge the deposit anew: it is held again unless a larger payment has come"
     if escrow.is_seen_in_full:
         return "let a wallet judge the deposit anew, and go on if it agrees"
     return "wait for the deposit again, with a new period to pay"

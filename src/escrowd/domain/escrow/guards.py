@@ -16,7 +16,7 @@ from escrowd.domain.escrow.events import (
     Settled,
     SplitAccepted,
 )
-from escrowd.domain.escrow.facts import Escrow, ForkNotice
+from escrowd.domain.escrow.facts import Escrow, ForkNotice, HoldReason
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.payouts.records import PayoutKind
 
@@ -111,8 +111,12 @@ def held_while_paying_with_money(escrow: Escrow, _event: Event, _who: Who) -> bo
 
 
 def held_before_paying_with_money(escrow: Escrow, _event: Event, _who: Who) -> bool:
-    """It was being paid out when it was held, or not enough money is there."""
-    return not _was_held_while_paying(escrow) and escrow.is_seen_in_full
+    """It was being paid out when it was held, not enough money is there, or that came in too many parts."""
+    if _was_held_while_paying(escrow) or not escrow.is_seen_in_full:
+        return False
+    # The check of the deposit would hold it again for its parts. While none is confirmed, no other command is possible.
+    came_in_parts = escrow.hold is not None and escrow.hold.reason is HoldReason.TOO_MANY_PARTS
+    return not (came_in_parts and escrow.deposit.spendable)
 
 
 def held_before_paying_without_money(escrow: Escrow, _event: Event, _who: Who) -> bool:
