@@ -112,14 +112,14 @@ class Payout:
     transactions: tuple[PayoutTransaction, ...] = ()
     #: Piconero that stayed behind because they are worth less than their own fee.
     residue: int = 0
-    #: What it carries out; ``None`` for the return of late money, and for a payout of an escrowd before 0.6.
+    #: What it carries out; ``None`` for the return of late money, and for a payout from before orders were stored.
     order: PayoutOrder | None = None
     #: How often in a row the daemon refused its bytes, and when, on the running clock, they are sent again.
     refusals: int = 0
     send_again_at: int = 0
 
     def decision(self, version: int) -> PayoutOrder:
-        """Return what it carries out. For a payout of an escrowd before 0.6 that is taken to be of this version."""
+        """Return what it carries out. One from before orders were stored is taken to be of this version."""
         return self.order or PayoutOrder(self.kind, self.vendor_share, Who.SERVICE, version)
 
 
