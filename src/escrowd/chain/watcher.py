@@ -207,6 +207,8 @@ class Watcher:
         self._is_rescanning = rollback is not None
         await self._look(await self._reaching_genesis(cursor), rollback, txids, tip)
         self._is_rescanning = False
+        if self._cursor is not None and self._cursor.height >= tip.height:
+            await self._check_older_spends()
         await self._catch_up()
         return tip
 
@@ -331,6 +333,18 @@ class Watcher:
         findings = self._pool.findings(self._key_images)
         return None if findings == self._recorded_pool or not self._pool.is_known else findings
 
+    async def _check_older_spends(self) -> None:
+        """Let an address catch up from its first block where a block spends an output of it, and it is not known which.
+
+        Its key image became known after the blocks were looked through.
+        """
+        unchecked = dict(self._key_images.unchecked)
+        spent = await self._source.spent_in_blocks(tuple(unchecked))
+        addresses = [self._roster.get(escrow) for escrow in sorted({unchecked[image] for image in spent})]
+        await self._record(Progress(scanned={each.escrow: each.from_height for each in addresses if each is not None}))
+        for image in unchecked:
+            self._key_images.unchecked.pop(image, None)
+
     async def _catch_up(self) -> None:
         """Look through some blocks for addresses that have a cursor of their own."""
         behind = None
@@ -342,7 +356,10 @@ class Watcher:
         chunk = chunk_of(blocks, len(behind.keys), self._settings.most_pairs_behind)
         outputs = await asyncio.to_thread(outputs_in, chunk, behind.keys, self._kernel)
         scanned = behind.start + len(chunk)
-        await self._record(Progress(outputs=outputs, scanned={each.escrow: scanned for each in behind.keys}))
+        spends = spends_in(chunk, self._key_images)
+        await self._record(
+            Progress(outputs=outputs, spends=spends, scanned={each.escrow: scanned for each in behind.keys})
+        )
         self._older = self._older[len(chunk) :]
 
     async def _blocks_of(self, behind: Behind, cursor: Cursor) -> tuple[SourceBlock, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, delete, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, Table, delete, exists, or_, select, text, update
 
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import EscrowId
@@ -104,10 +104,13 @@ class SqlWatchLog:
                 # Numbers are given before they are committed: until each that was given is there or will never be, a
                 # lower one could still come after a higher one was read.
                 await session.connection.execute(text("LOCK TABLE key_images IN SHARE MODE"))
-            query = select(table.c.number, table.c.escrow, table.c.key_image).where(table.c.number > after)
+            query = select(table.c.number, table.c.escrow, table.c.key_image, _IS_SPENT).where(table.c.number > after)
             rows = (await session.connection.execute(query.order_by(table.c.number))).all()
-        last = rows[-1].number if rows else after
-        return NotedKeyImages(last, tuple((EscrowId(row.escrow), row.key_image) for row in rows))
+        return NotedKeyImages(
+            rows[-1].number if rows else after,
+            tuple((EscrowId(row.escrow), row.key_image) for row in rows),
+            frozenset(row.key_image for row in rows if row.is_spent),
+        )
 
     async def decisions(self) -> ChainDecisions:
         """Return what operators decided about the chain."""
@@ -139,6 +142,16 @@ class SqlWatchLog:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _AWAITING: Final = (Status.AWAITING_FUNDING, Status.CONFIRMING)
+#: Whether a block spends a noted key image.
+_IS_SPENT: Final = (
+    exists()
+    .where(
+        schema.spends.c.escrow == schema.key_images.c.escrow,
+        schema.spends.c.key_image == schema.key_images.c.key_image,
+        schema.spends.c.height.is_not(None),
+    )
+    .label("is_spent")
+)
 #: Escrows whose payments in the pool are scanned. That of an archived address leaves the findings and not the pool.
 _SCANNED_IN_POOL: Final = select(schema.watched.c.escrow).where(schema.watched.c.lane == str(Lane.ACTIVE))
 

@@ -74,7 +74,8 @@ class MemoryWatchLog:
 
     async def key_images(self, after: int = 0) -> NotedKeyImages:
         """Return the key images that were noted later than ``after``."""
-        return NotedKeyImages(len(self._key_images), tuple(self._key_images[after:]))
+        spent = frozenset(each.key_image for each in self._spends.values() if each.height is not None)
+        return NotedKeyImages(len(self._key_images), tuple(self._key_images[after:]), spent)
 
     async def decisions(self) -> ChainDecisions:
         """Return what the operator decided about the chain."""

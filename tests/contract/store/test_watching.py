@@ -291,6 +291,18 @@ async def test_key_image_is_told_again(log: SqlWatchLog, store: SqlStore) -> Non
     assert (await log.key_images(noted.last)).key_images == ((escrow_id(1), "corrected"),)
 
 
+async def test_spend_of_a_noted_key_image_is_known_once_a_block_holds_it(log: SqlWatchLog, store: SqlStore) -> None:
+    """Of an image that only the pool spends, or that another escrow has noted, no spend is known."""
+    for number in (1, 2, 3):
+        await log.keep(address(number))
+        await note_image(store, number)
+    other = FoundSpend(escrow_id(1), Spend("image 3", "payout", 7))
+    await log.record(Progress(spends=(spent(1, "1", 7), other), pool=PoolFindings(spends=(spent(2, "2"),))))
+    noted = await log.key_images()
+    assert noted.spent == {"image 1"}
+    assert (await log.key_images(noted.last)).spent == frozenset()
+
+
 async def note_image(store: SqlStore, number: int) -> None:
     async with store.transaction() as tx:
         await tx.ledgers.note_key_images(escrow_id(number), [("key", f"image {number}")])
