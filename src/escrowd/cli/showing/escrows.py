@@ -42,7 +42,7 @@ def escrows_shown(views: Sequence[CallersView], *, more: bool) -> ShownEscrows:
 def escrows_table(views: Sequence[CallersView]) -> RenderableType:
     """Return a table of escrows."""
     if not views:
-        return Text("there is no such escrow")
+        return Text("no escrows match")
     return table(
         "id",
         "status",
