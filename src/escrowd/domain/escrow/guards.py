@@ -102,7 +102,7 @@ def confirmed_and_returns_to(status: Status) -> Guard:
 
 
 def held_while_paying_with_money(escrow: Escrow, _event: Event, _who: Who) -> bool:
-    """There is too little left for what was decided: it could only be held again."""
+    """It could only be held again: too little is left for what was decided, or the deposit came in too many parts."""
     # A split needs what it gives the vendor's side; anything else can be carried out while something is left.
     if escrow.order is None or not _was_held_while_paying(escrow):
         return False
