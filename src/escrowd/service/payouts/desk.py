@@ -246,7 +246,7 @@ class PayoutDesk:
             NothingLeft, NotSubmitted: the daemon has a part of it, or its pool another spend that may vanish.
 
         """
-        async with self._store.transaction() as tx:
+        async with self._store.reading() as tx:
             sent = signed(await tx.payouts.attempts(payout.id))
         if sent is not None and (
             await self._sending.has_any(txids_of(sent)) or await self._sending.is_contested(sent.transactions)
@@ -369,7 +369,7 @@ class PayoutDesk:
                 raise
         attempt = await self._sending.submit(attempt, work.task.claim)
         # Its steps have been stored with what is paid, so that is read anew.
-        async with self._store.transaction() as tx:
+        async with self._store.reading() as tx:
             payouts = await tx.payouts.all_of(work.payout.escrow)
         payout = next(each for each in payouts if each.id == work.payout.id)
         return replace(work, payout=payout, attempts=(*work.attempts, attempt))

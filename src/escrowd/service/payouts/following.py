@@ -95,7 +95,7 @@ class Following:
             MoneroError: the outcome is unknown; call it again.
 
         """
-        async with self._store.transaction() as tx:
+        async with self._store.reading() as tx:
             payouts = [each for each in await tx.payouts.all_of(escrow) if each.status is PayoutStatus.SIGNING]
             ready = [signed(await tx.payouts.attempts(each.id)) for each in payouts]
         for attempt in ready:

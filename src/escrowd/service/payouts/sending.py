@@ -75,7 +75,7 @@ class Sending:
 
         """
         missing = (await self._daemon.get_transactions(txids_of(attempt), prune=True)).missed_tx
-        async with self._store.transaction() as tx:
+        async with self._store.reading() as tx:
             raws = {txid: await tx.payouts.raw(txid) for txid in missing}
         refused = ""
         for txid, raw in raws.items():
