@@ -28,7 +28,7 @@ from escrowd.chain.source import ChainPart, ChainSource, SourceBlock, Tip
 from escrowd.chain.watched_keys import Lookahead, WatchedKeys
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
-from escrowd.domain.outputs import SPENDABLE_AGE
+from escrowd.domain.outputs import SPENDABLE_AGE, Spend
 from escrowd.domain.watching import kept_heights
 from escrowd.monero.errors import BlockRefused
 
@@ -203,6 +203,7 @@ class Watcher:
         if rollback is not None:
             self._older = ()
             self._key_images.roll_back(rollback)
+            self._late_spends = [each for each in self._late_spends if _is_below(each.spend, rollback)]
             txids = await self._source.pool_ids()  # what was in the blocks is there again
         self._is_rescanning = rollback is not None
         await self._look(await self._reaching_genesis(cursor), rollback, txids, tip)
@@ -399,6 +400,10 @@ class Watcher:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _is_below(spend: Spend, height: int) -> bool:
+    return spend.height is not None and spend.height < height
 
 
 def _with_news(part: ChainPart, last: BlockId) -> ChainPart:

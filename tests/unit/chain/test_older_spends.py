@@ -109,3 +109,14 @@ async def test_spend_in_a_block_that_is_still_to_be_read_makes_no_address_catch_
     await watching.look()
     assert [each.height for each in watching.spends] == [LENGTH]
     assert watching.source.images_asked == []
+
+
+async def test_spend_in_a_block_that_is_rolled_back_is_not_recorded() -> None:
+    """Its key image is learned by the look that finds another branch in place of its block."""
+    watching = Watching(StubSource(chain(SPENT_AT + 3), spending={SPENT_AT: (IMAGE,)}))
+    await watching.begin()
+    watching.log.note_key_image(KEPT.escrow, IMAGE.hex())
+    watching.source.ids = chain(SPENT_AT + 4, branch="b", on=watching.source.ids[:SPENT_AT])
+    watching.source.spending = {}
+    await watching.look()
+    assert watching.spends == ()
