@@ -171,26 +171,32 @@ async def refused_release(trade: Trade, *deposits: int) -> Payout:
 async def learn_key_images(trade: Trade) -> Sequence[IncomingTransfer]:
     """Let two wallets exchange key images, and note them as the check of the funding does. Return the unspent money."""
     async with trade.lease() as lease:
-        found = await _exchanged(lease)
+        found = await exchanged(lease)
     async with trade.store.transaction() as tx:
         await tx.ledgers.note_key_images(trade.id, [(each.pubkey, each.key_image) for each in found])
     return found
 
 
 async def spend_outside(trade: Trade, key_image: str = "") -> str:
-    """Let two parties spend one output past the service, or all that is there. Return the transaction, in the pool."""
+    """Let two parties spend money of a trade past the service. Return the transaction, in the pool."""
     async with trade.lease() as lease:
-        await _exchanged(lease)
-        proposer, cosigner = (lease.wallet(role) for role in PAIR)
-        if key_image:
-            params = {"address": OUTSIDE.address, "key_image": key_image}
-            built = await proposer._transport.call(_SWEEP_SINGLE, params, BuiltTransaction)
-            txset = built.multisig_txset
-        else:
-            txset = (await proposer.sweep_all(OUTSIDE.address)).multisig_txset
-        signed = await cosigner.sign_multisig(txset)
-        (txid,) = await cosigner.submit_multisig(signed.tx_data_hex)
+        txid = await spend_with(lease, key_image)
     trade.txids.append(txid)
+    return txid
+
+
+async def spend_with(lease: Lease, key_image: str = "") -> str:
+    """Let two wallets spend one output outside, or all that is there. Return the transaction, in the pool."""
+    await exchanged(lease)
+    proposer, cosigner = (lease.wallet(role) for role in PAIR)
+    if key_image:
+        params = {"address": OUTSIDE.address, "key_image": key_image}
+        built = await proposer._transport.call(_SWEEP_SINGLE, params, BuiltTransaction)
+        txset = built.multisig_txset
+    else:
+        txset = (await proposer.sweep_all(OUTSIDE.address)).multisig_txset
+    signed = await cosigner.sign_multisig(txset)
+    (txid,) = await cosigner.submit_multisig(signed.tx_data_hex)
     return txid
 
 
@@ -212,7 +218,8 @@ def unspent_of(found: Sequence[ReceivedOutput]) -> list[int]:
     return sorted(each.amount for each in found)
 
 
-async def _exchanged(lease: Lease) -> list[IncomingTransfer]:
+async def exchanged(lease: Lease) -> list[IncomingTransfer]:
+    """Let two wallets exchange key images, and return the unspent money."""
     wallets = [lease.wallet(role) for role in PAIR]
     await asyncio.gather(*(each.refresh() for each in wallets))
     exported = [await each.export_multisig_info() for each in wallets]
