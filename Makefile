@@ -9,7 +9,8 @@ WORKERS ?= 2
 INSTALLED := .venv/.installed
 # The tests of money, which run on Debian 12's Monero 0.18.0.0 too. Of the crash matrix a sample: MATRIX=99 for all of it.
 MATRIX ?= 6
-OF_MONEY := $(addprefix tests/regtest/,payouts escrows wallets monero chain keying) tests/faults/test_adoption.py tests/faults/matrix
+OF_MONEY := $(addprefix tests/regtest/,payouts escrows wallets monero chain keying) tests/faults/test_adoption.py tests/faults/matrix \
+  $(wildcard tests/faults/test_ways_out_*.py)
 
 .PHONY: help setup old-engine postgresql demo test test-faults test-old-engine check unit bench docs lock clean
 

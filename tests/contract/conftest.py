@@ -8,6 +8,7 @@ import pytest_asyncio
 from escrowd.store.database import Database
 from escrowd.store.migrating import migrate
 from escrowd.testing.postgres import PostgresServer
+from tests.contract.database_clock import DatabaseClock
 
 #: A database with all tables that stays as it is, and one that all tests share which only fill and empty it: making a
 #: copy takes most of a second.
@@ -102,3 +103,11 @@ async def own_database(own_url: str) -> AsyncIterator[Database]:
     """Give an open database with all tables that the test may spoil."""
     async with Database(own_url) as database:
         yield database
+
+
+@pytest_asyncio.fixture
+async def database_clock(own_url: str, postgres: PostgresServer) -> DatabaseClock:
+    """Give the clock of a database with all tables, to be opened by it."""
+    clock = DatabaseClock(own_url, postgres)
+    await clock.install()
+    return clock

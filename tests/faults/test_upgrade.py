@@ -11,6 +11,7 @@ from escrowd.bootstrap.service import RunningService
 from escrowd.domain.escrow.events import Delivered, Disputed, Refunded, Released, Ruled
 from escrowd.domain.escrow.facts import HoldReason
 from escrowd.domain.escrow.status import Status, Who
+from escrowd.domain.payouts.plan import MOST_INPUTS
 from escrowd.monero.programs import DIRECTORY_VARIABLE
 from escrowd.service.orchestrator import EscrowView
 from escrowd.testing.escrow_house import EscrowHouse
@@ -75,19 +76,20 @@ async def make_every_status(drill: Installation) -> None:
     names = ("awaiting", "confirming", "funded", "delivered", "disputed", "paying", "held", "completed", "later")
     for name in names:
         await drill.create(name)
-    paid_early = ("funded", "delivered", "disputed", "paying", "held", "completed", "later")
+    paid_early = ("funded", "delivered", "disputed", "paying", "completed", "later")
     await drill.fund(paid_early, 10)
     for name in paid_early:
         await drill.lives[name].until_status(Status.FUNDED)
     await released(drill.lives["completed"])
     await drill.lives["delivered"].say(Delivered(), Who.VENDOR)
-    for name in ("disputed", "held"):
-        await drill.lives[name].say(Disputed(), Who.BUYER)
-    # All but one piconero: there is no fee that it could bear, so no transaction can be made of that ruling.
-    await drill.lives["held"].say(Ruled(XMR - 1), Who.ARBITER)
+    await drill.lives["disputed"].say(Disputed(), Who.BUYER)
+    # More parts than one transaction could divide: the operator decides.
+    parts = MOST_INPUTS + 1
+    await drill.lab.pay_many([(drill.lives["held"].address, XMR // parts + 1)] * parts)
+    await drill.lab.mine(10)
     view = await drill.lives["held"].until_status(Status.HELD)
     assert view.escrow.hold is not None
-    assert view.escrow.hold.reason is HoldReason.PAYOUT_FAILED
+    assert view.escrow.hold.reason is HoldReason.TOO_MANY_PARTS
     await drill.lives["paying"].say(Released(), Who.BUYER)
     await drill.lives["paying"].until_sent()
     await drill.fund(("confirming",), 3)

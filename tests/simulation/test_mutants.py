@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from escrowd.domain.escrow import assess, table
-from escrowd.domain.escrow.events import Released
+from escrowd.domain.escrow.assess import Ledger
+from escrowd.domain.escrow.events import Event, Released, Settled
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import Attempt, Payout
@@ -15,7 +16,9 @@ from escrowd.domain.secret import Secret
 from escrowd.monero.results_signing import TransactionIds
 from escrowd.service import funding
 from escrowd.service.payouts import attempt as attempts
+from escrowd.service.payouts import desk
 from escrowd.service.payouts.attempt import Journal
+from escrowd.service.payouts.following import Following
 from escrowd.service.payouts.wallets import Seen, Signers
 from escrowd.testing.simulation.driver import BrokenLaw, run_world
 from escrowd.testing.simulation.memory import MemoryPayouts
@@ -95,6 +98,25 @@ def vendor_may_release(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(table, "_ROWS", changed)
 
 
+def mined_payout_stays_given_up(patch: pytest.MonkeyPatch) -> None:
+    async def take_back(_self: Following, _books: object, _payout: Payout) -> list[Event]:
+        return []
+
+    patch.setattr(Following, "_take_back", take_back)
+
+
+def spent_money_counts_as_divisible(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "spent", property(lambda _self: frozenset()))
+
+
+def settle_is_not_possible(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(table, "_ROWS", {key: rows for key, rows in table._ROWS.items() if key[1] is not Settled})
+
+
+def older_payouts_need_not_be_excluded(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(desk, "to_be_excluded", lambda _attempts, _ledger: ())
+
+
 @pytest.mark.parametrize(
     ("mutant", "noticed"),
     [
@@ -104,11 +126,15 @@ def vendor_may_release(patch: pytest.MonkeyPatch) -> None:
         (nobody_looks_at_what_is_signed, "paid to"),
         (wallet_and_watcher_need_not_agree, "is (funded|delivered|disputed) with"),
         (change_counts_as_deposit, "as late, and"),
-        (second_payout_may_be_opened, "is open|is held for no reason"),
+        (second_payout_may_be_opened, "is open|can be mined beside"),
         (vendor_may_release, "vendor may not decide Released"),
+        (mined_payout_stays_given_up, "not booked as blocks have it"),
+        (spent_money_counts_as_divisible, "no end within"),
+        (settle_is_not_possible, "no end within"),
+        (older_payouts_need_not_be_excluded, "can be mined beside"),
     ],
 )
-def test_missing_law_is_not_noticed(mutant: Mutant, noticed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_law_is_noticed(mutant: Mutant, noticed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service without one of its laws breaks another one in some world, and that is seen."""
     mutant(monkeypatch)
     assert any(re.search(noticed, failure) for failure in failures(WORLDS))

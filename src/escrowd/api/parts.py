@@ -32,6 +32,8 @@ class ApiSettings:
     #: What holds for escrows whose terms do not say it.
     confirmations: int
     deadlines: DeadlineTerms
+    #: How much less than the amount counts as paid, in piconero, and at most what terms may have.
+    tolerance: int = 0
     overpayment: Overpayment = Overpayment.RETURN
     most_body_bytes: int = 65_536
 
@@ -69,8 +71,8 @@ class ApiParts:
     metrics: CollectorRegistry
     #: Called when a set of wallets may have been taken out of the stock.
     look_at_stock: Callable[[], None]
-    #: What the network asks for at the moment.
-    fee_rate: Callable[[], Awaitable[FeeRate]]
+    #: Returns what the network asked for lately; ``None`` where that is not known. Commands are judged by the same.
+    fee_rate: Callable[[], FeeRate | None]
     #: What has to hold for the service to do its work, by name: what is wrong and what to do, or nothing.
     readiness: Callable[[], Awaitable[Mapping[str, str]]]
     #: What an operator has to know while the service works, a sentence by name.

@@ -28,6 +28,7 @@ from escrowd.domain.conflicts import (
 from escrowd.domain.errors import EscrowdError, Fault, InvalidInput, Retry
 from escrowd.domain.escrow.machine import IllegalMove, InvalidShare
 from escrowd.domain.escrow.terms import InvalidTerms
+from escrowd.domain.payouts.floor import AmountTooSmall
 from escrowd.domain.payouts.plan import NotAllThere, Uneconomic
 from escrowd.service.admission import Draining, EndsAfterFork
 from escrowd.service.errors import CustodyNotOffered, MessagesNotOffered
@@ -85,6 +86,7 @@ KINDS: Final[dict[type[EscrowdError], Kind]] = {
     UnusableUrl: Kind(422, "unusable_url", "Events are not sent to this URL"),
     UnknownEventType: Kind(422, "unknown_event_type", "There are no events of this type"),
     InvalidShare: Kind(422, "invalid_share", "The share cannot be paid"),
+    AmountTooSmall: Kind(422, "amount_too_small", "The amount is too small for the network fee of its payout"),
     InvalidTerms: Kind(422, "invalid_terms", "The terms cannot be kept"),
     InvalidInput: Kind(422, "invalid_input", "A value is wrong"),
     CustodyNotOffered: Kind(422, "custody_not_offered", "This kind of custody is not offered"),

@@ -14,7 +14,7 @@ from escrowd.api.parts import ApiSettings
 from escrowd.domain.conflicts import NoSuchDelivery, NoSuchEscrow, NoSuchWebhook
 from escrowd.domain.escrow.facts import EscrowFilter
 from escrowd.domain.escrow.status import Status
-from escrowd.domain.escrow.terms import Custody, DeadlineTerms, FeeRule, Overpayment, Terms
+from escrowd.domain.escrow.terms import TOLERANCE_DIVISOR, Custody, DeadlineTerms, FeeRule, Overpayment, Terms
 from escrowd.domain.identifiers import EscrowId, InvalidIdentifier, Prefix, parse_escrow_id, parse_identifier
 from escrowd.domain.parties import WalletRole
 from escrowd.wire.escrows import NewDeadlines, NewEscrow
@@ -38,7 +38,7 @@ def terms_of(new: NewEscrow, settings: ApiSettings) -> Terms:
         fee=FeeRule(new.fee.basis_points, new.fee.address) if new.fee else None,
         confirmations=new.confirmations or settings.confirmations,
         deadlines=_deadlines(new.deadlines, settings.deadlines),
-        tolerance=new.underpayment.tolerance if new.underpayment else 0,
+        tolerance=_tolerance(new, settings.tolerance),
         overpayment=Overpayment(new.overpayment) if new.overpayment else settings.overpayment,
         reference=new.reference,
         description=new.description,
@@ -138,6 +138,11 @@ def place_of(cursor: str | None) -> tuple[int, str] | None:
 
 #: More digits than any time of an escrow has, and fewer than a database can hold.
 _MILLISECONDS: Final = re.compile("[0-9]{1,15}")
+
+
+def _tolerance(new: NewEscrow, usual: int) -> int:
+    """Return what may be missing. The service's own never makes an amount impossible: it ends where terms end."""
+    return new.underpayment.tolerance if new.underpayment else min(usual, new.amount // TOLERANCE_DIVISOR)
 
 
 def _deadlines(said: NewDeadlines, usual: DeadlineTerms) -> DeadlineTerms:

@@ -3,7 +3,7 @@
 from typing import Any, Final, cast
 
 from escrowd.domain.access import Party
-from escrowd.domain.escrow.assess import Ledger, is_spendable
+from escrowd.domain.escrow.assess import Ledger, is_spendable, judge_lost
 from escrowd.domain.escrow.facts import Escrow, Moment
 from escrowd.domain.escrow.status import DeadlineName
 from escrowd.domain.escrow.terms import Custody, Terms
@@ -110,6 +110,7 @@ def _deposit(view: CallersView) -> wire.Deposit:
         address=escrow.address,
         uri=f"monero:{escrow.address}?tx_amount={format_xmr(amount)}" if escrow.address else None,
         expected=amount,
+        tolerance=escrow.terms.tolerance,
         seen=escrow.deposit.seen,
         confirmed=escrow.deposit.confirmed,
         spendable=sum(each.amount for each in left if is_spendable(each, ledger)),
@@ -118,13 +119,14 @@ def _deposit(view: CallersView) -> wire.Deposit:
         payments=tuple(
             wire.DepositPayment(
                 txid=each.output.txid,
+                output=each.output.index,
                 amount=each.output.amount,
                 height=each.output.height,
                 confirmations=each.confirmations,
                 counts=each.reason is None,
                 reason=str(each.reason) if each.reason else None,
             )
-            for each in view.judgements
+            for each in (*view.judgements, *judge_lost(ledger))
         ),
     )
 

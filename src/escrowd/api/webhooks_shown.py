@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from escrowd.domain.webhooks import Delivery, Webhook
+from escrowd.service.ports import Clock
 from escrowd.service.webhooks.endpoints import WithSecret
 from escrowd.wire import webhooks as wire
 from escrowd.wire.values import timestamp
@@ -32,8 +33,14 @@ def with_secret_shown(made: WithSecret) -> wire.WebhookWithSecret:
     return wire.WebhookWithSecret(**plain, secret=made.secret.reveal())
 
 
-def delivery_shown(delivery: Delivery) -> wire.Delivery:
-    """Show one event on its way to one endpoint."""
+async def work_ahead(clock: Clock) -> int:
+    """Return how many milliseconds the work clock is ahead of the wall clock."""
+    return await clock.work_now() - (await clock.now()).utc
+
+
+def delivery_shown(delivery: Delivery, ahead: int) -> wire.Delivery:
+    """Show one event on its way to one endpoint; ``ahead`` is by how much the work clock is ahead of the wall clock."""
+    due = delivery.next_attempt_at
     return wire.Delivery(
         id=delivery.id,
         event=delivery.event,
@@ -42,7 +49,7 @@ def delivery_shown(delivery: Delivery) -> wire.Delivery:
         status=delivery.status.value,
         attempts=delivery.attempts,
         created_at=timestamp(delivery.created_at),
-        next_attempt_at=_time(delivery.next_attempt_at),
+        next_attempt_at=_time(None if due is None else due - ahead),
         last_attempt_at=_time(delivery.last_attempt_at),
         last_status=delivery.last_status,
         last_error=delivery.last_error,

@@ -20,7 +20,6 @@ from escrowd.service.front.answering import Answering
 from escrowd.service.front.callers import Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.observing import Observer, nobody_wants_to_know
-from escrowd.service.payouts.rates import normal_fee_rate
 from escrowd.service.webhooks.endpoints import WebhookEndpoints
 from escrowd.wallets.sessions import WalletSessionManager
 from escrowd.wire.sessions import Session, SessionStats
@@ -61,7 +60,7 @@ def api_over(
             webhooks=WebhookEndpoints(running.vault, running.webhooks),
             metrics=running.metrics,
             look_at_stock=running.orchestrator.look_at_stock,
-            fee_rate=partial(normal_fee_rate, running.daemon),
+            fee_rate=running.fees.normal,
             readiness=partial(_readiness, running),
             warnings=running.admission.warnings,
             observe=observe,

@@ -21,8 +21,6 @@ class ChainSettings:
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     #: Which addresses of a wallet are looked for besides the one that is given out.
     lookahead: Lookahead = field(default_factory=Lookahead)
-    #: Blocks between two looks at the addresses of escrows that have ended.
-    resting_every: int = 60
 
 
 def monitor_of(
@@ -33,7 +31,7 @@ def monitor_of(
     watcher = Watcher(
         ChainSource(wallets.daemon, feed),
         watch_log,
-        WatcherSettings(network, settings.lookahead, settings.resting_every),
+        WatcherSettings(network, settings.lookahead),
     )
     fallback = Fallback(WalletLook(wallets.manager), watch_log)
     # A private chain grows on demand: the age of its last block means nothing.

@@ -52,6 +52,7 @@ def house_of(settings: Settings) -> ServiceHouse:
             accept_new=model.escrows.accept_new,
             end_before_fork=settings.ends_before_fork,
             fork_margin_days=model.escrows.fork_margin_days,
+            min_fee_multiple=model.escrows.min_fee_multiple,
         ),
         engine=engine_settings_of(settings),
     )
@@ -71,6 +72,7 @@ def api_settings_of(settings: Settings) -> ApiSettings:
         public_url=settings.public_url,
         confirmations=settings.confirmations,
         deadlines=DeadlineTerms(usual.keying, usual.funding, usual.delivery, usual.inspection, usual.ruling),
+        tolerance=usual.underpayment_tolerance,
         overpayment=usual.overpayment,
         most_body_bytes=model.api.most_body_bytes,
     )

@@ -38,6 +38,8 @@ from escrowd.service.keying.sets import HostedSets
 from escrowd.service.observing import Done, Observer, nobody_wants_to_know
 from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.payouts.following import Following
+from escrowd.service.payouts.rates import FeeRates, normal_fee_rate
 from escrowd.service.webhooks.settings import WebhookSettings
 from escrowd.service.work_metrics import WorkCollector
 from escrowd.service.worker import RowHandler, WorkClaim, Worker, WorkerSettings
@@ -93,7 +95,6 @@ class RunningService:
     store: SqlStore
     database: Database
     wallets: RunningHouse
-    daemon: MoneroDaemon
     monitor: BlockchainMonitor
     stock: Stock
     worker: Worker
@@ -102,13 +103,24 @@ class RunningService:
     webhooks: WebhookSettings
     #: Which Monero it runs on, and which hard fork comes.
     engine: EngineWatch
+    #: What the network asks for, for commands and previews alike.
+    fees: FeeRates
     admission: Admission
-    metrics: CollectorRegistry
 
     @property
     def manager(self) -> WalletSessionManager:
         """Who lends wallets."""
         return self.wallets.manager
+
+    @property
+    def daemon(self) -> MoneroDaemon:
+        """The daemon that is believed."""
+        return self.wallets.daemon
+
+    @property
+    def metrics(self) -> CollectorRegistry:
+        """What Prometheus collects."""
+        return self.wallets.metrics
 
 
 @asynccontextmanager
@@ -134,34 +146,34 @@ async def open_service(
         await enter(Node(database, house.node))
         store = SqlStore(database, house.node)
         wallets, cache_news = await enter(_wallets(house, store, _calls(observer, observe)))
-        watch_log = SqlWatchLog(database, house.vault)
-        monitor = await enter(monitor_of(house.chain, house.network, wallets, watch_log))
+        monitor = await enter(monitor_of(house.chain, house.network, wallets, SqlWatchLog(database, house.vault)))
         stock = await enter(_stock(house, database, wallets))
         await enter(RunningClock(store, monitor))
         keyer = await enter(_keyer(house, wallets, KeepOpen.ALWAYS))
         engine = await enter(_engine_watch(house, store, wallets))
+        fees = await enter(FeeRates(partial(normal_fee_rate, wallets.daemon)))
         handlers = _handlers(house, store, wallets, monitor, keyer, database)
-        advance = EscrowAdvance(store, *handlers, monitor, observe, lambda: engine.notice, cache_news)
+        advance = EscrowAdvance(
+            store, handlers, Following(store, wallets.daemon), monitor, observe, lambda: engine.notice, cache_news
+        )
         deliver = await enter(webhook_handler(store, house.vault, house.webhooks, wallets.metrics))
-        worker = await enter(_worker(house, database, advance, deliver))
-        wallets.metrics.register(WorkCollector(worker))
+        worker = await enter(_worker(house, database, wallets, advance, deliver))
         await enter(pruning(store, house.retention, wallets.metrics))
-        admission = _admission(house, engine, wallets)
-        orchestrator = EscrowOrchestrator(store, on_taken=stock.taken, admit=admission.check)
+        admission = _admission(house, engine, fees, wallets)
+        orchestrator = EscrowOrchestrator(store, on_taken=stock.taken, admit=admission.check, fee_rate=fees.normal)
         yield RunningService(
             orchestrator=orchestrator,
             store=store,
             database=database,
             wallets=wallets,
-            daemon=wallets.daemon,
             monitor=monitor,
             stock=stock,
             worker=worker,
             vault=house.vault,
             webhooks=house.webhooks,
             engine=engine,
+            fees=fees,
             admission=admission,
-            metrics=wallets.metrics,
         )
 
 
@@ -185,8 +197,8 @@ def _engine_watch(house: ServiceHouse, store: SqlStore, wallets: RunningHouse) -
     return EngineWatch(wallets.daemon, house.program.path, settings, store)
 
 
-def _admission(house: ServiceHouse, engine: EngineWatch, wallets: RunningHouse) -> Admission:
-    admission = Admission(house.admission, lambda: engine.state)
+def _admission(house: ServiceHouse, engine: EngineWatch, fees: FeeRates, wallets: RunningHouse) -> Admission:
+    admission = Admission(house.admission, lambda: engine.state, fees.normal)
     wallets.metrics.register(EngineCollector(lambda: engine.state, is_draining=admission.is_draining))
     return admission
 
@@ -246,8 +258,8 @@ def _handlers(
     monitor: BlockchainMonitor,
     keyer: Keyer,
     database: Database,
-) -> tuple[dict[Effect, Handler], PayoutDesk]:
-    """Return what carries out each effect, and who looks after what was sent."""
+) -> dict[Effect, Handler]:
+    """Return what carries out each effect."""
     desk = PayoutDesk(store, wallets.manager, wallets.daemon, house.vault, monitor)
     funding = FundingCheck(store, wallets.manager, wallets.daemon)
     housekeeping = Housekeeping(store, VaultedWatching(monitor, house.vault), wallets.manager)
@@ -269,14 +281,17 @@ def _handlers(
         Effect.REMIND_ARBITER: housekeeping.remind_arbiter,
         Effect.TELL_OPERATOR: housekeeping.tell_operator,
     }
-    return handlers, desk
+    return handlers
 
 
-def _worker(house: ServiceHouse, database: Database, advance: EscrowAdvance, deliver: RowHandler) -> Worker:
+def _worker(
+    house: ServiceHouse, database: Database, wallets: RunningHouse, advance: EscrowAdvance, deliver: RowHandler
+) -> Worker:
     async def carry_out(claim: WorkClaim) -> float | None:
         return await advance.advance(EscrowId(claim.subject), claim)
 
     settings = replace(house.worker, places={**house.worker.places, WEBHOOK: house.webhooks.at_once})
     worker = Worker(SqlWorkQueue(database, house.node), {ESCROW: carry_out, WEBHOOK: deliver}, settings)
     database.on_wake(worker.wake)
+    wallets.metrics.register(WorkCollector(worker))
     return worker

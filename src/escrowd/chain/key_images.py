@@ -1,6 +1,7 @@
 """Spends: which transactions use the key images of the escrows' outputs.
 
-A wallet may learn a key image after it was spent, so the spends of the last blocks are kept for a while, everybody's.
+A wallet may learn a key image after it was spent. So all spends of the last blocks are kept for a while. The
+daemon knows whether an older block spends an image.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,8 @@ class KeyImages:
     def __init__(self) -> None:
         #: With what to ask for key images the next time.
         self.last = 0
+        #: Images that an older block may spend, hex, with their escrows.
+        self.unchecked: dict[str, EscrowId] = {}
         self._owners: dict[bytes, EscrowId] = {}
         self._recent: dict[bytes, tuple[str, int]] = {}
 
@@ -32,6 +35,8 @@ class KeyImages:
             self._owners[image] = escrow
             if image in self._recent:
                 found.append(FoundSpend(escrow, Spend(text, *self._recent[image])))
+            elif text not in noted.spent:
+                self.unchecked[text] = escrow
         self.last = max(self.last, noted.last)
         return tuple(found)
 
@@ -39,6 +44,8 @@ class KeyImages:
         """Yield what a transaction spends of the escrows' outputs. In the pool it has no height."""
         for image in transaction.key_images:
             if (owner := self._owners.get(image)) is not None:
+                if height is not None:
+                    self.unchecked.pop(image.hex(), None)
                 yield FoundSpend(owner, Spend(image.hex(), transaction.txid, height))
 
     def note(self, mined: Iterable[tuple[Transaction, int]], height: int) -> None:

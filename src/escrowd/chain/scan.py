@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from escrowd.chain.curve import commitment, derivation, eight_times, keccak, public_key, scalar_of, varint, without
 from escrowd.chain.transaction import Output, Transaction
 from escrowd.chain.watched_keys import WatchedKeys
-from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.outputs import MAX_SOURCES, ReceivedOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def received(prepared: Prepared, address: WatchedKeys) -> tuple[ReceivedOutput, 
     """Return the outputs of a transaction that a wallet with these keys would credit, in order."""
     transaction = prepared.transaction
     payment_id = _payment_id(prepared, address.view_key)
+    sources = tuple(each.hex() for each in transaction.key_images[:MAX_SOURCES])
     return tuple(
         ReceivedOutput(
             txid=transaction.txid,
@@ -106,6 +107,7 @@ def received(prepared: Prepared, address: WatchedKeys) -> tuple[ReceivedOutput, 
             unlock_time=transaction.unlock_time,
             is_coinbase=transaction.is_coinbase,
             payment_id=payment_id,
+            sources=sources,
         )
         for index, match in sorted(_matches(prepared, address).items())
         if (amount := _amount(transaction, index, match.derivation))

@@ -13,6 +13,7 @@ from escrowd.chain.scan import Place
 from escrowd.chain.transaction import BlockHeader, Transaction, block_version, parse_block, parse_transaction
 from escrowd.monero.block_feed import BlockFeed, FetchedBlock, FetchedBlocks
 from escrowd.monero.daemon import MoneroDaemon
+from escrowd.monero.results_daemon import KeyImageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,24 @@ class ChainSource:
                     found.append(PoolTransaction(transaction, each.double_spend_seen))
         return PoolPart(tuple(found), unreadable)
 
+    async def spent_in_blocks(self, key_images: Sequence[str]) -> frozenset[str]:
+        """Return those of these key images, hex, that a transaction in a block spends."""
+        found: set[str] = set()
+        for first in range(0, len(key_images), _IMAGES_AT_ONCE):
+            some = key_images[first : first + _IMAGES_AT_ONCE]
+            statuses = await self._daemon.is_key_image_spent(some)
+            found |= {
+                image for image, status in zip(some, statuses, strict=True) if status is KeyImageStatus.SPENT_IN_CHAIN
+            }
+        return frozenset(found)
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 #: A restricted daemon answers for no more at once (``RESTRICTED_TRANSACTIONS_COUNT``).
 _AT_ONCE: Final = 100
+#: The same for key images (``RESTRICTED_SPENT_KEY_IMAGES_COUNT`` is 5000).
+_IMAGES_AT_ONCE: Final = 1000
 
 
 def _chain_part(fetched: FetchedBlocks, passed_over: Collection[str]) -> ChainPart:

@@ -28,6 +28,7 @@ from escrowd.chain.source import ChainPart, ChainSource, SourceBlock, Tip
 from escrowd.chain.watched_keys import Lookahead, WatchedKeys
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
+from escrowd.domain.outputs import SPENDABLE_AGE, Spend
 from escrowd.domain.watching import kept_heights
 from escrowd.monero.errors import BlockRefused
 
@@ -38,8 +39,9 @@ class WatcherSettings:
 
     network: Network
     lookahead: Lookahead = field(default_factory=Lookahead)
-    #: Blocks between two looks at the addresses that rest.
-    resting_every: int = 60
+    #: An archived address is scanned when it is so many blocks behind: about as long as its money is locked anyway
+    #: (``CRYPTONOTE_DEFAULT_TX_SPENDABLE_AGE``).
+    resting_every: int = SPENDABLE_AGE
     #: Pairs of a transaction's key and an address that are looked at before what was found is recorded: a second or
     #: two of work, which a crash would lose.
     most_pairs: int = 20_000
@@ -201,10 +203,13 @@ class Watcher:
         if rollback is not None:
             self._older = ()
             self._key_images.roll_back(rollback)
+            self._late_spends = [each for each in self._late_spends if _is_below(each.spend, rollback)]
             txids = await self._source.pool_ids()  # what was in the blocks is there again
         self._is_rescanning = rollback is not None
         await self._look(await self._reaching_genesis(cursor), rollback, txids, tip)
         self._is_rescanning = False
+        if self._cursor is not None and self._cursor.height >= tip.height:
+            await self._check_older_spends()
         await self._catch_up()
         return tip
 
@@ -329,6 +334,18 @@ class Watcher:
         findings = self._pool.findings(self._key_images)
         return None if findings == self._recorded_pool or not self._pool.is_known else findings
 
+    async def _check_older_spends(self) -> None:
+        """Let an address catch up from its first block where a block spends an output of it, and it is not known which.
+
+        Its key image became known after the blocks were looked through.
+        """
+        unchecked = dict(self._key_images.unchecked)
+        spent = await self._source.spent_in_blocks(tuple(unchecked))
+        addresses = [self._roster.get(escrow) for escrow in sorted({unchecked[image] for image in spent})]
+        await self._record(Progress(scanned={each.escrow: each.from_height for each in addresses if each is not None}))
+        for image in unchecked:
+            self._key_images.unchecked.pop(image, None)
+
     async def _catch_up(self) -> None:
         """Look through some blocks for addresses that have a cursor of their own."""
         behind = None
@@ -340,7 +357,10 @@ class Watcher:
         chunk = chunk_of(blocks, len(behind.keys), self._settings.most_pairs_behind)
         outputs = await asyncio.to_thread(outputs_in, chunk, behind.keys, self._kernel)
         scanned = behind.start + len(chunk)
-        await self._record(Progress(outputs=outputs, scanned={each.escrow: scanned for each in behind.keys}))
+        spends = spends_in(chunk, self._key_images)
+        await self._record(
+            Progress(outputs=outputs, spends=spends, scanned={each.escrow: scanned for each in behind.keys})
+        )
         self._older = self._older[len(chunk) :]
 
     async def _blocks_of(self, behind: Behind, cursor: Cursor) -> tuple[SourceBlock, ...]:
@@ -380,6 +400,10 @@ class Watcher:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _is_below(spend: Spend, height: int) -> bool:
+    return spend.height is not None and spend.height < height
 
 
 def _with_news(part: ChainPart, last: BlockId) -> ChainPart:

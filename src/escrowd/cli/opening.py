@@ -13,6 +13,7 @@ from escrowd.bootstrap import configure_logging
 from escrowd.cli.interruption import run_until_interrupted
 from escrowd.domain.cause import caused_by
 from escrowd.domain.errors import EscrowdError, Fault
+from escrowd.domain.payouts.fees import FeeRate
 from escrowd.service.front.callers import Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.orchestrator import EscrowOrchestrator
@@ -48,6 +49,10 @@ class Opened:
     database: Database
     store: SqlStore
     desk: EscrowDesk
+
+    def desk_at(self, rate: FeeRate | None) -> EscrowDesk:
+        """Return a desk that judges by this fee rate, as the service does by the one that it polls."""
+        return EscrowDesk(EscrowOrchestrator(self.store, fee_rate=lambda: rate))
 
     def callers(self) -> Callers:
         """Return who makes keys and links. Raises VaultKeyRefused."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from escrowd.api.webhooks_shown import delivery_shown, webhook_shown, with_secret_shown
+from escrowd.api.webhooks_shown import delivery_shown, webhook_shown, with_secret_shown, work_ahead
 from escrowd.bootstrap.from_settings import webhook_settings_of
 from escrowd.cli.opening import Opened, opened, run_command
 from escrowd.cli.options import ConfigOption, JsonOption
@@ -172,11 +172,12 @@ async def _deliveries(
 ) -> tuple[wire.Delivery, ...]:
     async with opened(config) as work, work.store.reading() as tx:
         page = await _endpoints(work).deliveries(tx, webhook, status, None, limit)
-        return tuple(map(delivery_shown, page.items))
+        ahead = await work_ahead(tx.clock)
+        return tuple(delivery_shown(each, ahead) for each in page.items)
 
 
 async def _redeliver(config: Path | None, webhook: str, delivery: str) -> wire.Delivery:
     async with opened(config) as work, work.store.transaction() as tx:
         again = await _endpoints(work).redeliver(tx, webhook, delivery)
         await tx.audit.note(OPERATOR.name, "redeliver", delivery)
-        return delivery_shown(again)
+        return delivery_shown(again, await work_ahead(tx.clock))

@@ -9,15 +9,23 @@ from sqlalchemy import func, select
 
 from escrowd.doctor.check import Check, Need, Surroundings
 from escrowd.doctor.findings import Finding, Kind, warning
+from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.history import LogEntry, broken_links
-from escrowd.domain.escrow.status import Status
+from escrowd.domain.escrow.machine import allowed_actions
+from escrowd.domain.escrow.status import Status, Who
 from escrowd.store import schema
+from escrowd.store.coding import decoded
 from escrowd.store.schema_access import api_keys
 
 HELD: Final = Kind(
     "escrows.held",
-    "escrows that are held: {count}, the oldest is {first}; what its wallet and the chain say disagrees",
-    "see 'escrowd escrows show {first}', find out why, and resume, refund or release it; its money is safe meanwhile",
+    "escrow {escrow} is held for {reason} since it was {since}: {details}",
+    "see 'escrowd escrows show {escrow}', then: {commands}; its money is safe meanwhile",
+)
+MORE_HELD: Final = Kind(
+    "escrows.more_held",
+    "more escrows are held than are listed here: {count}",
+    "see 'escrowd escrows list --status held'",
 )
 FAILING: Final = Kind(
     "work.failing",
@@ -44,12 +52,30 @@ NO_KEYS: Final = warning(
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+#: Held escrows that are listed with their reasons.
+LISTED: Final = 20
+
+
 async def _held(around: Surroundings) -> Iterable[Finding]:
     table = schema.escrows
-    query = select(table.c.id).where(table.c.status == str(Status.HELD)).order_by(table.c.created_at, table.c.id)
+    query = select(table.c.body).where(table.c.status == str(Status.HELD)).order_by(table.c.created_at, table.c.id)
     async with around.opened.reading() as session:
-        held = (await session.connection.execute(query)).scalars().all()
-    return (HELD.found(count=len(held), first=held[0]),) if held else ()
+        bodies = (await session.connection.execute(query)).scalars().all()
+    found = [_held_one(decoded(each, Escrow)) for each in bodies[:LISTED]]
+    more = len(bodies) - len(found)
+    return [*found, *([MORE_HELD.found(count=more)] if more else [])]
+
+
+def _held_one(escrow: Escrow) -> Finding:
+    hold = escrow.hold
+    commands = [f"escrowd escrows {each} {escrow.id}" for each in allowed_actions(escrow, Who.OPERATOR)]
+    return HELD.found(
+        escrow=escrow.id,
+        reason=hold.reason if hold else "no noted reason",
+        since=hold.since if hold else "made",
+        details=hold.details if hold else "",
+        commands=", or ".join(commands) or "wait until its money is final",
+    )
 
 
 async def _failing(around: Surroundings) -> Iterable[Finding]:
@@ -107,7 +133,7 @@ async def _keys(around: Surroundings) -> Iterable[Finding]:
 _SCHEMA: Final = frozenset({Need.SCHEMA})
 
 CHECKS: Final = (
-    Check("no escrow is held", _held, (HELD,), _SCHEMA),
+    Check("no escrow is held", _held, (HELD, MORE_HELD), _SCHEMA),
     Check("work does not fail again and again", _failing, (FAILING,), _SCHEMA),
     Check("effects are carried out", _stuck, (STUCK,), _SCHEMA),
     Check("histories are as they were written", _histories, (BROKEN,), _SCHEMA, timeout=30.0),

@@ -13,6 +13,9 @@ from typing import Final
 
 #: Blocks after which Monero lets an output be spent (``CRYPTONOTE_DEFAULT_TX_SPENDABLE_AGE``).
 SPENDABLE_AGE: Final = 10
+#: Key images that are kept of the transaction of an output: 1 kB of hex at most. Most payments have up to three inputs.
+#: The limit keeps a sender of outputs with 150 inputs each from making every ledger of the escrow 20 times larger.
+MAX_SOURCES: Final = 16
 
 
 class WhyNot(StrEnum):
@@ -26,6 +29,8 @@ class WhyNot(StrEnum):
     LATE = "late"
     #: It is in the pool, and so was another transaction that spends the same money: one of them will be mined.
     DOUBLE_SPENT = "double_spent"
+    #: It was in a block or in the pool, and is in neither now.
+    REORGED = "reorged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,9 @@ class ReceivedOutput:
     global_index: int | None = None
     #: Another transaction that spends the same money was seen. Only in the pool.
     double_spend_seen: bool = False
+    #: Key images, hex, that its transaction spends, up to ``MAX_SOURCES`` of them. While the transaction itself is in
+    #: no block, one of them that a block spends proves that it can never be in one. Empty where a wallet found it.
+    sources: tuple[str, ...] = ()
 
     @property
     def is_mined(self) -> bool:

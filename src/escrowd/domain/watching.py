@@ -163,6 +163,8 @@ class NotedKeyImages:
 
     last: int = 0
     key_images: tuple[tuple[EscrowId, str], ...] = ()
+    #: Those of them whose spend in a block is stored.
+    spent: frozenset[str] = frozenset()
 
 
 def thinned(block_ids: Sequence[BlockId]) -> tuple[BlockId, ...]:

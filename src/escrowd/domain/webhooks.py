@@ -66,7 +66,7 @@ class Delivery:
     attempts: int = 0
     #: How often it failed since it was last due at once. The pause to the next try grows with it.
     failures: int = 0
-    #: ``None`` once it was delivered.
+    #: On the work clock (:mod:`escrowd.domain.service_clock`); ``None`` once it was delivered.
     next_attempt_at: int | None = None
     last_attempt_at: int | None = None
     #: Status of the last answer; ``None`` where none came.

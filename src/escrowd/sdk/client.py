@@ -128,6 +128,8 @@ class EscrowClient(CallGroup):
     resume = _makes(escrow_calls.resume)
     dispute = _makes(escrow_calls.dispute)
     rule = _makes(escrow_calls.rule)
+    split = _makes(escrow_calls.split)
+    settle = _makes(escrow_calls.settle)
     propose_split = _makes(escrow_calls.propose_split)
     accept_split = _makes(escrow_calls.accept_split)
     preview = _makes(escrow_calls.preview)

@@ -19,6 +19,7 @@ from escrowd.wire.escrows import (
     Preview,
     PreviewedPayout,
     Role,
+    Settlement,
     Share,
     Status,
 )
@@ -137,6 +138,17 @@ def rule(escrow_id: str, *, vendor_share: int, idempotency_key: str | None = Non
     return _share(escrow_id, "rule", vendor_share, idempotency_key)
 
 
+def split(escrow_id: str, *, vendor_share: int, idempotency_key: str | None = None) -> Call[Escrow]:
+    """Divide as the operator what is left of a held escrow: so many piconero, before fees, for the vendor."""
+    return _share(escrow_id, "split", vendor_share, idempotency_key)
+
+
+def settle(escrow_id: str, *, reason: str, idempotency_key: str | None = None) -> Call[Escrow]:
+    """Close as the operator a held escrow of which nothing is left that is worth its fee."""
+    path = f"{ESCROWS}/{part(escrow_id)}/settle"
+    return posting(Escrow, path, checked(Settlement, reason=reason), idempotency_key)
+
+
 def propose_split(escrow_id: str, *, vendor_share: int, idempotency_key: str | None = None) -> Call[Escrow]:
     """Offer the other party a division: so many piconero, before fees, for the vendor, and the rest for the buyer."""
     return _share(escrow_id, "propose-split", vendor_share, idempotency_key)
@@ -150,7 +162,7 @@ def accept_split(escrow_id: str, *, vendor_share: int, idempotency_key: str | No
 def preview(
     escrow_id: str,
     *,
-    action: Literal["release", "refund", "rule", "propose-split", "accept-split"],
+    action: Literal["release", "refund", "rule", "split", "propose-split", "accept-split"],
     vendor_share: int | None = None,
     idempotency_key: str | None = None,
 ) -> Call[PreviewedPayout]:

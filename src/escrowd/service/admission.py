@@ -1,4 +1,7 @@
-"""Whether a new escrow is taken at the moment: not in drain mode, and not if it may last beyond a hard fork."""
+"""Whether a new escrow is taken at the moment.
+
+Not in drain mode, not if it may last beyond a hard fork, and not if its amount is too small for the network fee.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +11,8 @@ from escrowd.domain.errors import EscrowdError, Fault
 from escrowd.domain.escrow.facts import Moment
 from escrowd.domain.escrow.terms import DAY, Terms
 from escrowd.domain.forks import AnnouncedFork
+from escrowd.domain.payouts.fees import FeeRate
+from escrowd.domain.payouts.floor import check_amount
 from escrowd.service.engine import EngineState
 
 
@@ -36,14 +41,23 @@ class AdmissionSettings:
     accept_new: bool = True
     end_before_fork: bool = False
     fork_margin_days: int = 3
+    #: The least amount of an escrow, in expected network fees of its payout.
+    min_fee_multiple: int = 10
 
 
 class Admission:
     """Takes or refuses new escrows. Those that exist are no matter of it."""
 
-    def __init__(self, settings: AdmissionSettings, state: Callable[[], EngineState]) -> None:
+    def __init__(
+        self,
+        settings: AdmissionSettings,
+        state: Callable[[], EngineState],
+        fee_rate: Callable[[], FeeRate | None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._state = state
+        #: Returns what the network asked for lately; ``None`` where that is not known: then any amount is taken.
+        self._fee_rate = fee_rate
 
     @property
     def is_draining(self) -> bool:
@@ -69,6 +83,7 @@ class Admission:
             Draining: new escrows are refused by a setting.
             EngineNotSupported: Monero was exchanged, or the chain is past a hard fork that escrowd does not know.
             EndsAfterFork: its deadlines reach beyond an announced fork; the message has the latest end.
+            AmountTooSmall: the network fee would take too much of it; the message has the least amount.
 
         """
         if self.is_draining:
@@ -78,6 +93,9 @@ class Admission:
             raise EngineNotSupported("new escrows are refused: " + "; ".join(state.verdict.refusals))
         if self._settings.end_before_fork and state.fork is not None and state.height is not None:
             self._check_end(terms, moment, state.fork, state.height)
+        rate = self._fee_rate()
+        if rate is not None:
+            check_amount(terms, rate, self._settings.min_fee_multiple)
 
     def _check_end(self, terms: Terms, moment: Moment, fork: AnnouncedFork, height: int) -> None:
         room = fork.seconds_left(height) - self._settings.fork_margin_days * DAY

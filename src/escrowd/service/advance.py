@@ -139,7 +139,7 @@ class EscrowAdvance:
             crash_point(CrashPoint.F2_CREDITED)
 
     async def _next_task(self, escrow: EscrowId, claim: Claim) -> Task | None:
-        async with self._store.transaction() as tx:
+        async with self._store.reading() as tx:
             pending = await tx.escrows.pending_effects(escrow)
             return Task(await tx.escrows.load(escrow), pending[0], claim) if pending else None
 
@@ -169,7 +169,7 @@ class EscrowAdvance:
         self._observe(Done(f"effect {effect.effect}", present_cause(), seconds, {"escrow": task.escrow.id}))
 
     async def _follow(self, escrow: EscrowId, claim: Claim) -> None:
-        async with self._store.transaction() as tx:
+        async with self._store.reading() as tx:
             now = await tx.escrows.load(escrow)
         events = await self._follower.follow(now, claim)
         if events:

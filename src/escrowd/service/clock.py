@@ -1,4 +1,7 @@
-"""Keeps the running clock: deadlines go on only while the service is up and its daemon in sync."""
+"""Keeps the running clock and the work clock.
+
+Deadlines go on only while the service is up and its daemon in sync; work is due whatever the wall clock does.
+"""
 
 import asyncio
 from types import TracebackType
@@ -12,7 +15,7 @@ from escrowd.service.ports import Store
 
 log = structlog.get_logger()
 
-#: Seconds between two beats. What is lost at a crash is at most one.
+#: Seconds between two beats. What is lost at a crash, or where the wall clock jumps, is at most one.
 BEAT_INTERVAL: Final = 5.0
 
 
@@ -50,4 +53,7 @@ class RunningClock:
                 await self._beat(counts=self._chain.is_in_sync)
             except EscrowdError as error:
                 log.error("clock.stands_still", error=str(error))
+            except Exception as error:
+                # The next one may succeed: without beats no deadline passes, and soon no work is due.
+                log.error("clock.stands_still", exc_info=error)
             await asyncio.sleep(self._interval)

@@ -88,7 +88,7 @@ class FundingCheck:
     async def _difference_with_two_wallets(self, task: Task, lease: Lease, roles: "_Roles") -> str:
         reading = await _read_and_exchange(lease, roles, (await self._daemon.get_info()).height)
         difference = await self._difference(task, lease.wallet(roles[-1]), reading)
-        return difference or await self._spent_already(reading.found)
+        return difference or await self._spent_already(task.escrow.id, reading.found)
 
     async def _difference_with_one_wallet(self, task: Task, lease: Lease, roles: "_Roles") -> str:
         reader = lease.wallet(roles[-1])
@@ -113,12 +113,16 @@ class FundingCheck:
             )
             return await tx.ledgers.ledger(escrow.id)
 
-    async def _spent_already(self, found: Sequence[IncomingTransfer]) -> str:
-        """Ask the daemon for spends from before the key images were known."""
+    async def _spent_already(self, escrow: EscrowId, found: Sequence[IncomingTransfer]) -> str:
+        """Ask the daemon for spends from before the key images were known. What the ledger knows of counts there."""
         images = {each.key_image: each for each in found if each.key_image and is_primary(each)}
         if len(images) < sum(map(is_primary, found)):
             return "the wallet does not know the key images of all outputs after an import"
-        statuses = await self._daemon.is_key_image_spent(tuple(images))
+        async with self._store.reading() as tx:
+            spends = (await tx.ledgers.ledger(escrow)).spends
+        known = {each.key_image for each in spends if each.height is not None}
+        images = {image: each for image, each in images.items() if image not in known}
+        statuses = await self._daemon.is_key_image_spent(tuple(images)) if images else ()
         spent = [
             images[image].tx_hash
             for image, status in zip(images, statuses, strict=True)
@@ -131,11 +135,12 @@ class FundingCheck:
         terms = task.escrow.terms
         async with self._store.reading() as tx:
             ledger = await tx.ledgers.ledger(task.escrow.id)
+        spent = ledger.spent
         # What is less deep may vanish, and could then not make up for the parts.
         parts = [
             each.output.amount
             for each in judge(task.escrow, ledger)
-            if each.reason is None and each.confirmations >= terms.confirmations
+            if each.reason is None and each.confirmations >= terms.confirmations and each.output.key not in spent
         ]
         if is_payable_to_several(parts, terms.amount):
             return ""

@@ -5,7 +5,8 @@ from typing import Protocol
 import structlog
 
 from escrowd.domain.escrow.events import Event
-from escrowd.domain.escrow.status import Status
+from escrowd.domain.escrow.machine import allowed_actions
+from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.identifiers import EscrowId
 from escrowd.service.advance import Task
 from escrowd.service.ports import Sessions, WalletSet
@@ -71,5 +72,6 @@ class Housekeeping:
             status=task.escrow.status,
             reason=hold.reason if hold else "a ruling is overdue, or late money cannot be sent back",
             details=hold.details if hold else "",
+            commands=allowed_actions(task.escrow, Who.OPERATOR),
         )
         return ()

@@ -8,13 +8,15 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from escrowd.domain.escrow.assess import Judgement, Ledger, judge
+from escrowd.domain.escrow.assess import Account, Judgement, Ledger, judge
 from escrowd.domain.escrow.events import Event, KeysReady
 from escrowd.domain.escrow.facts import Escrow, Moment
 from escrowd.domain.escrow.machine import Step, allowed_actions, create, step
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.escrow.terms import Custody, Terms, checked_terms
 from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
+from escrowd.domain.payouts.fees import FeeRate
+from escrowd.domain.payouts.judging import foresee, residue_of
 from escrowd.domain.payouts.records import Payout
 from escrowd.service.errors import CustodyNotOffered
 from escrowd.service.ports import Store, Transaction, WalletSet
@@ -44,6 +46,7 @@ class EscrowOrchestrator:
         randomness: Callable[[int], bytes] = secrets.token_bytes,
         on_taken: Callable[[], None] = lambda: None,
         admit: Callable[[Terms, Moment], None] = lambda _terms, _moment: None,
+        fee_rate: Callable[[], FeeRate | None] = lambda: None,
     ) -> None:
         self._store = store
         self._randomness = randomness
@@ -51,6 +54,8 @@ class EscrowOrchestrator:
         self._on_taken = on_taken
         #: Raises where no escrow with these terms may begin at this moment.
         self._admit = admit
+        #: Returns what the network asked for lately; ``None`` where that is not known.
+        self._fee_rate = fee_rate
 
     async def create(self, terms: Terms, who: Who = Who.INTEGRATOR) -> Escrow:
         """Begin an escrow. Where the stock has a finished set of wallets, its address is there at once.
@@ -58,7 +63,7 @@ class EscrowOrchestrator:
         Raises:
             InvalidInput: the terms cannot be kept; the message says why.
             CustodyNotOffered: a party wants to keep its own key.
-            Draining, EndsAfterFork, EngineNotSupported: none is taken now, or none with these deadlines.
+            Draining, EndsAfterFork, EngineNotSupported, AmountTooSmall: none is taken now, or none with these terms.
 
         """
         async with self._store.transaction() as tx:
@@ -90,7 +95,8 @@ class EscrowOrchestrator:
         Raises:
             NoSuchEscrow: there is none of this id.
             IllegalMove: the status, or their role, does not allow it; the error lists what is allowed instead.
-            InvalidShare: a share of the deposit is out of bounds.
+            InvalidShare: a share of the deposit is out of bounds, or less than it costs.
+            Uneconomic, NotAllThere: what is decided could not be paid out.
 
         """
         async with self._store.transaction() as tx:
@@ -98,10 +104,18 @@ class EscrowOrchestrator:
 
     async def command_within(self, tx: Transaction, escrow: EscrowId, event: Event, who: Who) -> Escrow:
         """Take what somebody says in a transaction that does more than that. Raises as :meth:`command` does."""
-        before = await tx.escrows.load(escrow, for_update=True)
-        taken = step(before, event, who, await tx.clock.now())
+        taken = await self.foresee(tx, await tx.escrows.load(escrow, for_update=True), event, who)
         await tx.escrows.save(taken)
         return taken.after
+
+    async def foresee(self, tx: Transaction, present: Escrow, event: Event, who: Who) -> Step:
+        """Return the step that a command would take now, without storing it. Raises as :meth:`command` does."""
+        account = Account(await tx.ledgers.ledger(present.id), await tx.payouts.all_of(present.id))
+        return foresee(present, account, event, who, await tx.clock.now(), self._fee_rate())
+
+    def residue(self, escrow: Escrow, account: Account) -> int:
+        """Return what is left of a held escrow that is not worth its fee, in piconero, as far as the fee is known."""
+        return residue_of(escrow, account, self._fee_rate())
 
     async def view(self, escrow: EscrowId) -> EscrowView:
         """Show how an escrow stands, without waiting for who changes it. Raises NoSuchEscrow."""

@@ -19,6 +19,7 @@ from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.records import Attempt, Payout
 from escrowd.domain.provision import Provision as Provision
 from escrowd.domain.secret import Secret
+from escrowd.domain.service_clock import LONGEST_GAP
 from escrowd.domain.wallet_set import WalletSet as WalletSet
 from escrowd.monero.wallet import MoneroClient
 
@@ -82,8 +83,8 @@ class LedgerRows(Protocol):
     async def ledger(self, escrow: EscrowId) -> Ledger:
         """Return everything known of an escrow's money, with the tip that the watcher has reached.
 
-        ``our_txids`` are those of all signed attempts; ``paid_out`` the keys of the newest payout that was ordered
-        (not returned) and not abandoned.
+        ``our_txids`` are those of all signed attempts; ``planned`` and ``paid_out`` go by
+        :mod:`escrowd.domain.payouts.books`.
         """
         ...
 
@@ -148,8 +149,12 @@ class Clock(Protocol):
         """Return the moment, in UTC and on the running clock."""
         ...
 
-    async def beat(self, *, counts: bool, longest_gap: int = 30_000) -> Moment:
-        """Advance the running clock by the time since the last beat.
+    async def work_now(self) -> int:
+        """Return the time on the work clock, which never goes back: stored times at which work is due are on it."""
+        ...
+
+    async def beat(self, *, counts: bool, longest_gap: int = LONGEST_GAP) -> Moment:
+        """Advance the running clock by the time since the last beat, and set the work clock right.
 
         Nothing is added where ``counts`` is false (the daemon is out of sync), where it was false at the last beat, or
         where the last beat is more than ``longest_gap`` milliseconds ago (the service was down).

@@ -1,18 +1,19 @@
 """Claims work rows that are due and carries them out: one step for each row at a time, in all processes together.
 
 A claim lasts for a while and is renewed while its step runs. A step whose claim cannot be renewed is cancelled before
-the claim runs out: on the monotonic clock, since nobody else keeps the time while the database is away. What a step
-stores is stored under the fence of its claim, so even one that hangs and wakes up late stores nothing.
+the claim runs out: on the monotonic clock, since nobody else keeps the time while the database is away. It gives its
+claim back, so that another try begins as soon as the database answers. What a step stores is stored under the fence of
+its claim, so even one that hangs and wakes up late stores nothing.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 import structlog
 
@@ -21,6 +22,8 @@ from escrowd.domain.errors import EscrowdError
 from escrowd.domain.work import ClaimedRow
 
 log = structlog.get_logger()
+
+ResultT = TypeVar("ResultT")
 
 
 class WorkQueue(Protocol):
@@ -256,12 +259,13 @@ class Worker:
             self.counters.leases_lost += 1
             log.warning("work.lost", key=claim.key, error=str(error))
         except asyncio.CancelledError:
-            if not self._stops:
-                self.counters.leases_lost += 1
-                log.warning("work.cancelled", key=claim.key, reason="its claim could not be renewed")
-                return
-            await self._give_back(claim, 0.0)
-            raise
+            if self._stops:
+                await self._hand_back(claim, claim.deadline)
+                raise
+            self.counters.leases_lost += 1
+            log.warning("work.cancelled", key=claim.key, reason="its claim could not be renewed")
+            # Where only the reply to its last renewal was lost, the claim lasts for one more lease.
+            await self._hand_back(claim, time.monotonic() + self._settings.lease)
         except Exception as error:  # noqa: BLE001 - whatever it is, the row must be tried again, and later than at once
             self.counters.failures += 1
             await self._fail(claim, error)
@@ -290,13 +294,7 @@ class Worker:
                 return
 
     async def _renewed_within(self, claim: WorkClaim, seconds: float) -> bool | None:
-        renewing = asyncio.create_task(self._renew(claim), name=f"renew {claim.key}")
-        try:
-            # Not a time-out, which would wait for the end of what it cancels: a database that hangs does not let go.
-            await asyncio.wait([renewing], timeout=max(0.0, seconds))
-            return renewing.result() if renewing.done() else None
-        finally:
-            renewing.cancel()
+        return await _within(seconds, self._renew(claim))
 
     async def _renew(self, claim: WorkClaim) -> bool | None:
         """Return whether the claim is still ours; ``None`` where that cannot be found out now."""
@@ -308,6 +306,11 @@ class Worker:
 
     async def _give_back(self, claim: WorkClaim, in_seconds: float | None) -> None:
         await self._tell_queue(claim, lambda: self._queue.settle(claim.row, in_seconds))
+
+    async def _hand_back(self, claim: WorkClaim, until: float) -> None:
+        """Give the claim of a cancelled step back, due at once; a database that hangs is not waited for any longer."""
+        seconds = max(self._settings.lease / 6, until - time.monotonic())
+        await _within(seconds, self._tell_queue(claim, lambda: self._queue.settle(claim.row, 0.0), until))
 
     async def _fail(self, claim: WorkClaim, error: Exception) -> None:
         if isinstance(error, EscrowdError):
@@ -321,8 +324,10 @@ class Worker:
         doublings = min(failures, _MOST_DOUBLINGS)
         return min(self._settings.longest_pause, self._settings.first_pause * 2.0**doublings)
 
-    async def _tell_queue(self, claim: WorkClaim, tell: Callable[[], Awaitable[None]]) -> None:
-        """Say what became of a row, again and again while the claim lasts: else the step would be done once more."""
+    async def _tell_queue(
+        self, claim: WorkClaim, tell: Callable[[], Awaitable[None]], until: float | None = None
+    ) -> None:
+        """Store what became of a row, again and again until the claim ends: else the step would be done once more."""
         while True:
             try:
                 await tell()
@@ -330,7 +335,7 @@ class Worker:
                 # Or it was told, and only the answer was lost.
                 log.warning("work.not_settled", key=claim.key, error=str(error))
             except EscrowdError as error:
-                if time.monotonic() + self._settings.first_pause < claim.deadline:
+                if time.monotonic() + self._settings.first_pause < (claim.deadline if until is None else until):
                     await asyncio.sleep(self._settings.first_pause)
                     continue
                 log.warning("work.not_settled", key=claim.key, error=str(error))
@@ -349,6 +354,19 @@ def _groups(kinds: Iterable[str], settings: WorkerSettings) -> dict[frozenset[st
     others = frozenset(kinds) - frozenset(settings.places)
     own = {frozenset({kind}): places for kind, places in settings.places.items() if kind in frozenset(kinds)}
     return {others: settings.concurrency} | own if others else own
+
+
+async def _within(seconds: float, act: Coroutine[Any, Any, ResultT]) -> ResultT | None:
+    """Return the result of a call of the database, or ``None`` where it does not end in time.
+
+    Not a time-out, which would wait for the end of what it cancels: a database that hangs does not let go.
+    """
+    task = asyncio.create_task(act)
+    try:
+        await asyncio.wait([task], timeout=max(0.0, seconds))
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
 
 
 def _described(error: Exception) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from escrowd.domain.escrow.terms import DAY, HOUR, Overpayment
+from escrowd.domain.money import MAX_PICONERO
 from escrowd.domain.networks import Network
 from escrowd.domain.outputs import SPENDABLE_AGE
 from escrowd.wallets.settings import AtExit
@@ -20,6 +21,8 @@ DAEMON_PORTS: Final = {
 }
 #: Blocks until a deposit is final, where nothing else is said. Reorganisations of 18 blocks have been seen on mainnet.
 USUAL_CONFIRMATIONS: Final = 20
+#: Piconero that may be missing, where nothing else is said: one unit of the eighth decimal.
+USUAL_TOLERANCE: Final = 10_000
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -130,8 +133,14 @@ class EscrowDefaults(Group):
     end_before_fork: bool | None = None
     #: Days before an announced hard fork at which new escrows must have ended.
     fork_margin_days: Annotated[int, Field(ge=0, le=365)] = 3
+    #: The least amount of a new escrow, in network fees: so many times the fee that its payout is expected to cost at
+    #: the daemon's present rate. What does not leave each receiver more than spending it costs is refused in any case.
+    min_fee_multiple: Annotated[int, Field(ge=2, le=1000)] = 10
     #: Blocks until a deposit is final. ``None``: 20, and 10 on regtest.
     confirmations: Annotated[int, Field(ge=SPENDABLE_AGE, le=720)] | None = None
+    #: How much less than the amount counts as paid, in piconero, and at most a tenth of the amount. The default covers
+    #: wallets that cut amounts at 8 decimals; 0: every piconero must be paid.
+    underpayment_tolerance: Annotated[int, Field(ge=0, le=MAX_PICONERO)] = USUAL_TOLERANCE
     #: Where goes what was paid too much: ``return``, to the buyer; ``keep``, to whoever gets the deposit.
     overpayment: Overpayment = Overpayment.RETURN
     #: Until the wallets are made; then the escrow is cancelled.

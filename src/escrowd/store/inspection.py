@@ -14,7 +14,7 @@ from escrowd.store.work import escrow_key
 
 @dataclass(frozen=True, slots=True)
 class WorkState:
-    """How the work on an escrow stands. Times are milliseconds since 1970."""
+    """How the work on an escrow stands. Times are milliseconds since 1970, by the wall clock as it is now."""
 
     #: ``None``: it waits for something to happen.
     due_at: int | None
@@ -59,7 +59,11 @@ class InspectionTable:
             table.c.due_at, table.c.owner, table.c.lease_until, table.c.attempt, table.c.last_error, table.c.affinity
         ).where(table.c.key == escrow_key(escrow))
         row = (await self._session.connection.execute(query)).one_or_none()
-        return None if row is None else WorkState(*row)
+        if row is None:
+            return None
+        ahead = (await self._session.present()).ahead
+        due = None if row.due_at is None else row.due_at - ahead
+        return WorkState(due, row.owner, row.lease_until - ahead, *row[3:])
 
     async def key_set(self, escrow: EscrowId) -> KeySetState | None:
         """Return how the wallets of an escrow stand."""
@@ -95,5 +99,5 @@ class InspectionTable:
     async def living_nodes(self) -> tuple[str, ...]:
         """Return the nodes that work at the moment. One that was killed is among them for some seconds."""
         table = schema.nodes
-        query = select(table.c.node).where(table.c.alive_until > await self._session.now()).order_by(table.c.node)
+        query = select(table.c.node).where(table.c.alive_until > await self._session.work_now()).order_by(table.c.node)
         return tuple((await self._session.connection.execute(query)).scalars())

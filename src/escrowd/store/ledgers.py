@@ -1,14 +1,16 @@
 """What the watcher and the wallets found on chain, in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput, Spend
-from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
+from escrowd.domain.payouts.books import paid_out_keys, planned_keys
+from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout
 from escrowd.store import schema
 from escrowd.store.coding import decoded, encoded
 from escrowd.store.prepared import Prepared
@@ -18,6 +20,18 @@ from escrowd.store.session import Session
 COMMON: Final = "common"
 #: The steps in which the transactions of an attempt are the service's own: they are, or may have been, sent.
 SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRow:
+    """An output as it is stored."""
+
+    escrow: str
+    txid: str
+    key: str
+    index: int
+    height: int | None
+    body: str
 
 
 class LedgerTable:
@@ -30,14 +44,43 @@ class LedgerTable:
         """Return everything known of an escrow's money, with the tip that the watcher has reached."""
         height, time = await self._tip()
         payouts = await self._payouts(escrow)
+        outputs = await self.outputs(escrow)
+        spends, key_images = await self._spends(escrow), dict(await self.key_images(escrow))
         return Ledger(
             chain_height=height,
             chain_time=time,
-            outputs=await self.outputs(escrow),
-            spends=await self._spends(escrow),
+            outputs=outputs,
+            spends=spends,
             our_txids=await self._our_txids(payouts),
-            paid_out=paid_out(payouts),
+            key_images=key_images,
+            planned=planned_keys(payouts, outputs, spends),
+            paid_out=paid_out_keys(payouts, spends, key_images),
+            lost=await self.lost(escrow),
         )
+
+    async def lost(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
+        """Return the outputs of an escrow that left blocks and pool, the latest loss last.
+
+        Each is as it was in the last block that held it; where none did, as it was in the pool.
+        """
+        table = schema.lost_outputs
+        query = select(table.c.body).where(table.c.escrow == escrow, table.c.lost_at.is_not(None))
+        rows = await self._session.connection.execute(
+            query.order_by(table.c.lost_at, table.c.txid, table.c.key, table.c.index)
+        )
+        return tuple(decoded(each, ReceivedOutput) for each in rows.scalars())
+
+    async def note_lost(self, rows: Iterable[OutputRow]) -> None:
+        """Keep outputs that left blocks and pool. One that is found again leaves these by :meth:`put_output`."""
+        lost_at = await self._session.now()
+        for row in rows:
+            values = {"escrow": row.escrow, "txid": row.txid, "key": row.key, "index": row.index, "body": row.body}
+            statement = self._session.insert(schema.lost_outputs).values(**values, lost_at=lost_at)
+            # Out of the pool, where it had no height: the last block that held it may be known.
+            changing = {"lost_at": lost_at} if row.height is None else {"lost_at": lost_at, "body": row.body}
+            await self._session.connection.execute(
+                statement.on_conflict_do_update(index_elements=["escrow", "txid", "key", "index"], set_=changing)
+            )
 
     async def outputs(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
         """Return the outputs of an escrow, in the order of the chain, the pool last."""
@@ -81,6 +124,15 @@ class LedgerTable:
         await self._session.connection.execute(
             statement.on_conflict_do_update(index_elements=["escrow", "txid", "key", "index"], set_=changing)
         )
+        await self._note_found(escrow, output)
+
+    async def _note_found(self, escrow: EscrowId, output: ReceivedOutput) -> None:
+        """Note that an output is not lost; in the pool, with the last block that held it."""
+        table = schema.lost_outputs
+        # Not by its place in the transaction, which a wallet does not know.
+        same = (table.c.escrow == escrow, table.c.txid == output.txid, table.c.key == output.key)
+        change = delete(table) if output.is_mined else update(table).values(lost_at=None)
+        await self._session.connection.execute(change.where(*same))
 
     async def note_key_images(self, escrow: EscrowId, key_images: Sequence[tuple[str, str]]) -> None:
         """Note pairs of one-time key and key image, both hex, and let the watcher look for spends of them."""
@@ -124,15 +176,8 @@ class LedgerTable:
         return tuple(Spend(*row) for row in rows)
 
 
-def paid_out(payouts: Sequence[Payout]) -> frozenset[str]:
-    """Return what the newest payout spends that was ordered and not abandoned: one-time keys."""
-    ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
-    return frozenset(ordered[-1].output_keys) if ordered else frozenset()
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 
 _TIP: Final = Prepared(
     lambda _: select(schema.cursors.c.height, schema.cursors.c.time).where(schema.cursors.c.lane == COMMON)
 )
-_STANDING: Final = frozenset(PayoutStatus) - {PayoutStatus.ABANDONED}

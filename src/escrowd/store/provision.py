@@ -1,6 +1,6 @@
 """What a new escrow begins with: the moment, how far the chain was read, and finished wallets out of the stock."""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ClauseElement, Select, literal, select, true, update
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -9,22 +9,24 @@ from escrowd.domain.escrow.facts import Moment
 from escrowd.domain.keying import KeySet
 from escrowd.domain.provision import Provision
 from escrowd.store import schema
-from escrowd.store.clock import moment_columns
 from escrowd.store.coding import decoded
 from escrowd.store.keys import READY, TAKEN, wallet_set_of
 from escrowd.store.ledgers import COMMON
 from escrowd.store.prepared import Prepared
-from escrowd.store.session import Session
+from escrowd.store.session import Session, present_columns, present_of
 
 
 async def provide(session: Session) -> tuple[Provision, str | None]:
     """Take the oldest finished set of wallets out of the stock, and return with everything the node that made it."""
-    utc, running, height, *taken = (await session.run(_LOOK if session.dialect == "sqlite" else _LOOK_AND_TAKE)).rows[0]
     if session.dialect == "sqlite":
-        taken = list((await session.run(_TAKE)).one_or_none() or (None, None))
-    body, node = taken
+        look = (await session.run(_LOOK)).rows[0]
+        row = (*look, *((await session.run(_TAKE)).one_or_none() or (None, None)))
+    else:
+        row = (await session.run(_LOOK_AND_TAKE)).rows[0]
+    present = session.known_present = present_of(row)
+    *_, height, body, node = row
     wallets = wallet_set_of(decoded(body, KeySet)) if body else None
-    return Provision(Moment(utc, running or 0), height or 0, wallets), node
+    return Provision(Moment(present.utc, present.clock.running), height or 0, wallets), node
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -49,9 +51,9 @@ def _take() -> ReturningUpdate[tuple[str, str]]:
     )
 
 
-def _look(dialect: str) -> Select[tuple[int, int | None, int | None]]:
+def _look(dialect: str) -> Select[Any]:
     height = select(schema.cursors.c.height).where(schema.cursors.c.lane == COMMON).scalar_subquery()
-    return select(*moment_columns(dialect), height)
+    return select(*present_columns(dialect), height)
 
 
 def _look_and_take(dialect: str) -> ClauseElement:

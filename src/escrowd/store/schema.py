@@ -2,7 +2,7 @@
 
 What is only read and written whole is JSON in one column (``body``). What is searched for, counted or constrained has a
 column of its own. Amounts in columns are decimal strings: SQLite's integers end at 2**63, amounts of Monero do not.
-Times are milliseconds since 1970, UTC.
+Times are milliseconds since 1970, UTC; those that decide about work are on the work clock, which never goes back.
 """
 
 from typing import Final
@@ -191,6 +191,21 @@ outputs: Final = Table(
     _one_of("source", "watcher", "wallet"),
 )
 
+#: Outputs that were in a block or in the pool and are in neither now, and those that a reorganisation took from a block
+#: to the pool: the block is remembered in case that they leave the pool, too. Kept for the operator; never pruned.
+lost_outputs: Final = Table(
+    "lost_outputs",
+    metadata,
+    Column("escrow", Text, primary_key=True),
+    Column("txid", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("index", Integer, primary_key=True),
+    #: ``NULL`` while it is in the pool.
+    Column("lost_at", BigInteger),
+    #: With the height of the last block that held it.
+    Column("body", Text, nullable=False),
+)
+
 key_images: Final = Table(
     "key_images",
     metadata,
@@ -265,9 +280,10 @@ work: Final = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("kind", Text, nullable=False),
-    #: When somebody has to look; ``NULL`` for never, until it is woken.
+    #: When it is carried out, on the work clock; ``NULL`` for never, until it is woken.
     Column("due_at", BigInteger),
     Column("owner", Text),
+    #: When the claim runs out, on the work clock.
     Column("lease_until", BigInteger, nullable=False, server_default=text("0")),
     #: Counts the claims. Who holds an older number has lost the work.
     Column("fence", BigInteger, nullable=False, server_default=text("0")),
@@ -285,16 +301,20 @@ nodes: Final = Table(
     "nodes",
     metadata,
     Column("node", Text, primary_key=True),
+    #: On the work clock.
     Column("alive_until", BigInteger, nullable=False),
 )
 
-#: One row: the time in which the service was up and in sync.
+#: One row: the running clock and the work clock (see :mod:`escrowd.domain.service_clock`).
 service_clock: Final = Table(
     "service_clock",
     metadata,
     Column("one", Integer, primary_key=True),
     Column("running", BigInteger, nullable=False),
+    #: On the work clock.
     Column("last_beat", BigInteger, nullable=False),
     Column("counted", Boolean, nullable=False),
+    #: How far the work clock is ahead of the wall clock: by how much that was ever set back.
+    Column("ahead", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("one = 1", name="only_one"),
 )

@@ -46,6 +46,7 @@ deliveries: Final = Table(
     Column("status", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
+    #: On the work clock.
     Column("next_attempt_at", BigInteger),
     Column("last_attempt_at", BigInteger),
     Column("last_status", Integer),

@@ -3,15 +3,18 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import Table, text
+from sqlalchemy import BigInteger, ColumnElement, Table, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from escrowd.domain.service_clock import ServiceClock
+from escrowd.store import schema
 from escrowd.store.prepared import Outcome, Prepared, Written, insert_into
 from escrowd.store.sqlite import InPlace
 
@@ -25,18 +28,36 @@ NOW: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The time of a transaction: in milliseconds since 1970, and the clocks of the service at their last beat."""
+
+    utc: int
+    clock: ServiceClock
+
+    @property
+    def work(self) -> int:
+        """The time on the work clock."""
+        return self.clock.work_time(self.utc)
+
+    @property
+    def ahead(self) -> int:
+        """How far the work clock is ahead of the wall clock."""
+        return self.work - self.utc
+
+
 class Session:
     """One transaction that has begun, as the repositories use it."""
 
     def __init__(self, connection: AsyncConnection, dialect: str) -> None:
         self.connection = connection
         self.dialect = dialect
-        #: When this transaction makes work rows due, by their keys, in milliseconds since 1970.
+        #: When this transaction makes work rows due, by their keys, on the work clock.
         self.woken: dict[str, int] = {}
         #: Which nodes are to do work rows while they live, by the keys of the rows.
         self.preferred: dict[str, str] = {}
-        #: The time of the transaction, once somebody has asked for it.
-        self.present: int | None = None
+        #: The time of the transaction, once it is known.
+        self.known_present: Present | None = None
         self._driver = driver_of(connection)
         self._done: set[Prepared] = set()
         self._later: list[tuple[Prepared, Mapping[str, Any]]] = []
@@ -117,9 +138,20 @@ class Session:
 
     async def now(self) -> int:
         """Return the time of the transaction, in milliseconds since 1970, on the clock of the database."""
-        if self.present is None:
-            self.present = int((await self.run(_NOW)).rows[0][0])
-        return self.present
+        return (await self.present()).utc
+
+    async def work_now(self) -> int:
+        """Return the time of the transaction on the work clock: stored times that decide about work are compared to it.
+
+        It is never before the last beat, however far the clock of the database was set back.
+        """
+        return (await self.present()).work
+
+    async def present(self) -> Present:
+        """Return the time of the transaction, the same throughout."""
+        if self.known_present is None:
+            self.known_present = present_of((await self.run(_PRESENT)).rows[0])
+        return self.known_present
 
     async def _ask(self, written: Written, ordered: tuple[Any, ...]) -> Outcome:
         if isinstance(self._driver, InPlace):
@@ -134,6 +166,19 @@ class Session:
             # store the rest without it.
             await give_up(self.connection)
             raise
+
+
+def present_columns(dialect: str) -> tuple[ColumnElement[Any], ...]:
+    """Ask for the time and both clocks. Those of the clocks are ``NULL`` before their first beat."""
+    clock = schema.service_clock.c
+    stored = (clock.running, clock.last_beat, clock.counted, clock.ahead)
+    return literal_column(f"({NOW[dialect]})", BigInteger), *(select(each).scalar_subquery() for each in stored)
+
+
+def present_of(row: Sequence[Any]) -> Present:
+    """Return the present of an answer that begins with ``present_columns``."""
+    utc, running, last_beat, counted, ahead, *_ = row
+    return Present(utc, ServiceClock(running or 0, last_beat, bool(counted), ahead or 0))
 
 
 def driver_of(connection: AsyncConnection) -> Any:
@@ -159,7 +204,7 @@ LastAct: TypeAlias = Callable[[Session, Sequence[str]], Awaitable[None]]
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_NOW: Final = Prepared(lambda dialect: text(NOW[dialect]))
+_PRESENT: Final = Prepared(lambda dialect: select(*present_columns(dialect)))
 #: From so many rows on they are handed over together.
 _MANY: Final = {"sqlite": 50, "postgresql": 2}
 _WITH: Final = "WITH "

@@ -62,7 +62,6 @@ class SqlTransaction:
     async def provide(self) -> Provision:
         """Return what a new escrow begins with, and take a finished set of wallets for it out of the stock."""
         provision, node = await provide(self._session)
-        self.clock.know(provision.moment)
         if provision.wallets and node:
             # They may still be open where they were made.
             await WorkTable(self._session).prefer(escrow_key(provision.wallets.escrow), node)

@@ -1,9 +1,9 @@
 """Where the watcher keeps what it finds: one transaction for each look at the chain. A ``WatchLog`` in SQL."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Select, Table, delete, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, Table, delete, exists, or_, select, text, update
 
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import EscrowId
@@ -26,7 +26,7 @@ from escrowd.store import schema
 from escrowd.store.chain_decisions import ChainTable
 from escrowd.store.coding import encoded
 from escrowd.store.database import Database
-from escrowd.store.ledgers import COMMON, LedgerTable
+from escrowd.store.ledgers import COMMON, LedgerTable, OutputRow
 from escrowd.store.session import Session
 from escrowd.store.work import WorkTable, escrow_key
 
@@ -104,10 +104,13 @@ class SqlWatchLog:
                 # Numbers are given before they are committed: until each that was given is there or will never be, a
                 # lower one could still come after a higher one was read.
                 await session.connection.execute(text("LOCK TABLE key_images IN SHARE MODE"))
-            query = select(table.c.number, table.c.escrow, table.c.key_image).where(table.c.number > after)
+            query = select(table.c.number, table.c.escrow, table.c.key_image, _IS_SPENT).where(table.c.number > after)
             rows = (await session.connection.execute(query.order_by(table.c.number))).all()
-        last = rows[-1].number if rows else after
-        return NotedKeyImages(last, tuple((EscrowId(row.escrow), row.key_image) for row in rows))
+        return NotedKeyImages(
+            rows[-1].number if rows else after,
+            tuple((EscrowId(row.escrow), row.key_image) for row in rows),
+            frozenset(row.key_image for row in rows if row.is_spent),
+        )
 
     async def decisions(self) -> ChainDecisions:
         """Return what operators decided about the chain."""
@@ -139,6 +142,18 @@ class SqlWatchLog:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _AWAITING: Final = (Status.AWAITING_FUNDING, Status.CONFIRMING)
+#: Whether a block spends a noted key image.
+_IS_SPENT: Final = (
+    exists()
+    .where(
+        schema.spends.c.escrow == schema.key_images.c.escrow,
+        schema.spends.c.key_image == schema.key_images.c.key_image,
+        schema.spends.c.height.is_not(None),
+    )
+    .label("is_spent")
+)
+#: Escrows whose payments in the pool are scanned. That of an archived address leaves the findings and not the pool.
+_SCANNED_IN_POOL: Final = select(schema.watched.c.escrow).where(schema.watched.c.lane == str(Lane.ACTIVE))
 
 
 class _Recording:
@@ -158,9 +173,7 @@ class _Recording:
         await self._put(progress.outputs, progress.spends, watched)
         if progress.pool is not None:
             await self._replace_pool(progress.pool, watched)
-        for escrow, scanned in progress.scanned.items():
-            mine = schema.watched.c.escrow == escrow
-            await self._session.connection.execute(update(schema.watched).where(mine).values(scanned=scanned))
+        await self._put_scanned(progress.scanned)
         concerned = {EscrowId(each[0]) for each in before ^ await self._kept()}
         if progress.cursor is not None and await self._move(progress.cursor):
             concerned |= await self._who_counts_blocks()
@@ -205,11 +218,22 @@ class _Recording:
         return found
 
     async def _roll_back(self, height: int) -> None:
-        for table in (schema.outputs, schema.spends):
+        outputs, spends = schema.outputs, schema.spends
+        gone = await self._output_rows(outputs.c.height >= height)
+        for table in (outputs, spends):
             await self._session.connection.execute(delete(table).where(table.c.height >= height))
+        await self._ledgers.note_lost(gone)
         await self._session.connection.execute(
             update(schema.watched).where(schema.watched.c.scanned > height).values(scanned=height)
         )
+
+    async def _put_scanned(self, scanned: Mapping[EscrowId, int | None]) -> None:
+        """Keep how far each address was scanned: mostly all of them equally far, so one statement does for many."""
+        watched = schema.watched
+        for height in set(scanned.values()):
+            for some in _in_parts([escrow for escrow, own in scanned.items() if own == height]):
+                statement = update(watched).where(watched.c.escrow.in_(some)).values(scanned=height)
+                await self._session.connection.execute(statement)
 
     async def _put(self, outputs: Iterable[FoundOutput], spends: Iterable[FoundSpend], watched: set[EscrowId]) -> None:
         for found in outputs:
@@ -231,9 +255,10 @@ class _Recording:
 
     async def _replace_pool(self, pool: PoolFindings, watched: set[EscrowId]) -> None:
         """Let the pool be what it is now. What is in a block stays as it is."""
-        for table in (schema.outputs, schema.spends):
-            await self._session.connection.execute(delete(table).where(table.c.height.is_(None)))
         outputs, spends = schema.outputs, schema.spends
+        before = await self._output_rows(outputs.c.height.is_(None), outputs.c.escrow.in_(_SCANNED_IN_POOL))
+        for table in (outputs, spends):
+            await self._session.connection.execute(delete(table).where(table.c.height.is_(None)))
         mined_outputs = await self._mined(select(outputs.c.escrow, outputs.c.txid, outputs.c.index), outputs)
         mined_spends = await self._mined(select(spends.c.escrow, spends.c.key_image, spends.c.txid), spends)
         await self._put(
@@ -241,6 +266,14 @@ class _Recording:
             [each for each in pool.spends if (each.escrow, each.spend.key_image, each.spend.txid) not in mined_spends],
             watched,
         )
+        still = {(each.escrow, each.output.txid, each.output.key) for each in pool.outputs}
+        await self._ledgers.note_lost(each for each in before if (each.escrow, each.txid, each.key) not in still)
+
+    async def _output_rows(self, *which: ColumnElement[bool]) -> list[OutputRow]:
+        """Return rows of outputs."""
+        table = schema.outputs
+        columns = table.c.escrow, table.c.txid, table.c.key, table.c.index, table.c.height, table.c.body
+        return [OutputRow(*row) for row in await self._session.connection.execute(select(*columns).where(*which))]
 
     async def _mined(self, query: Select[Any], table: Table) -> set[tuple[Any, ...]]:
         found: set[tuple[Any, ...]] = set()

@@ -19,7 +19,7 @@ from escrowd.domain.webhooks import EVENT_TYPES, Backlog, Delivery, DeliveryStat
 from escrowd.store import schema
 from escrowd.store.log_lock import lock_log
 from escrowd.store.schema_webhooks import deliveries, webhooks
-from escrowd.store.session import Session
+from escrowd.store.session import Present, Session
 from escrowd.store.work import WorkTable
 
 #: The kind of the work rows of deliveries, and what their keys begin with.
@@ -49,13 +49,13 @@ class Outbox:
         ids = [event for event, kind in events if kind in EVENT_TYPES]
         if not (endpoints and ids):
             return
-        log, now = schema.log, await self._session.now()
+        log, present = schema.log, await self._session.present()
         stored = (
             select(log.c.cursor, log.c.id, log.c.type, log.c.escrow).where(log.c.id.in_(ids)).order_by(log.c.cursor)
         )
         entries = (await self._session.connection.execute(stored)).mappings().all()
         rows = [
-            _new_row(endpoint.id, entry, now)
+            _new_row(endpoint.id, entry, present)
             for endpoint in endpoints
             for entry in entries
             if endpoint.wants(entry["type"])
@@ -176,11 +176,10 @@ class WebhookTable:
         waiting = self._pending(webhook, *wanted).subquery()
         found = await self._session.connection.execute(select(waiting.c.escrow).distinct())
         of = [EscrowId(each) for each in found.scalars()]
-        now = await self._session.now()
         await self._session.connection.execute(
             update(deliveries)
             .where(deliveries.c.webhook == webhook, deliveries.c.status == "pending", *wanted)
-            .values(next_attempt_at=now, failures=0)
+            .values(next_attempt_at=await self._session.work_now(), failures=0)
         )
         for each in of:
             await WorkTable(self._session).wake(webhook_key(webhook, each))
@@ -229,17 +228,17 @@ class _Endpoint:
         return not self.types or kind in self.types.split()
 
 
-def _new_row(webhook: str, entry: RowMapping, now: int) -> dict[str, Any]:
+def _new_row(webhook: str, entry: RowMapping, present: Present) -> dict[str, Any]:
     return _plain(
         Delivery(
-            id=make_identifier(Prefix.DELIVERY, now, secrets.token_bytes(RANDOM_BYTES)),
+            id=make_identifier(Prefix.DELIVERY, present.utc, secrets.token_bytes(RANDOM_BYTES)),
             webhook=webhook,
             escrow=EscrowId(entry["escrow"]),
             cursor=entry["cursor"],
             event=entry["id"],
             type=entry["type"],
-            created_at=now,
-            next_attempt_at=now,
+            created_at=present.utc,
+            next_attempt_at=present.work,
         )
     )
 

@@ -44,14 +44,17 @@ def escrow_key(escrow: EscrowId) -> str:
 
 
 class WorkTable:
-    """The work rows of one transaction. Times in seconds, unless named otherwise."""
+    """The work rows of one transaction. Times in seconds, unless named otherwise.
+
+    What is stored is on the work clock, so that a wall clock that is set back delays nothing.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def wake(self, key: str, in_seconds: float = 0) -> None:
         """Make a row due, now or in a while, and never later than it is due already. Makes the row if need be."""
-        due = await self._session.now() + int(1000 * in_seconds)
+        due = await self._session.work_now() + int(1000 * in_seconds)
         self._touch(key)
         self._session.woken[key] = min(due, self._session.woken.get(key, due))
 
@@ -69,7 +72,7 @@ class WorkTable:
         ``exclude`` names rows that run here: an own lease that ran out is not claimed again while its step still runs.
         A row that is preferably done by another node is claimed only when that no longer lives, and then moves to us.
         """
-        table, now = schema.work, await self._session.now()
+        table, now = schema.work, await self._session.work_now()
         due = (
             select(table.c.key)
             .where(table.c.due_at <= now, *self._claimable(owner, exclude, kinds, now))
@@ -99,7 +102,7 @@ class WorkTable:
 
     async def renew(self, key: str, fence: int, seconds: float) -> bool:
         """Make a claim last longer; return whether it is still ours."""
-        until = await self._session.now() + int(1000 * seconds)
+        until = await self._session.work_now() + int(1000 * seconds)
         return await self._change(key, fence, lease_until=until)
 
     async def hold(self, key: str, fence: int) -> None:
@@ -121,7 +124,7 @@ class WorkTable:
             LeaseLost: somebody else has it by now.
 
         """
-        table, now = schema.work, await self._session.now()
+        table, now = schema.work, await self._session.work_now()
         due = null() if in_seconds is None else literal(now + int(1000 * in_seconds))
         was_woken = table.c.wake != claimed.wake
         if not await self._change(
@@ -142,7 +145,7 @@ class WorkTable:
             claimed.fence,
             owner=None,
             lease_until=0,
-            due_at=await self._session.now() + int(1000 * in_seconds),
+            due_at=await self._session.work_now() + int(1000 * in_seconds),
             attempt=claimed.attempt + 1,
             last_error=error,
         )
@@ -157,7 +160,7 @@ class WorkTable:
 
     async def heartbeat(self, node: str, seconds: float) -> None:
         """Say that a node lives, and will for so long."""
-        values = {"alive_until": await self._session.now() + int(1000 * seconds)}
+        values = {"alive_until": await self._session.work_now() + int(1000 * seconds)}
         statement = self._session.insert(schema.nodes).values(node=node, **values)
         await self._session.connection.execute(statement.on_conflict_do_update(index_elements=["node"], set_=values))
 
@@ -169,7 +172,7 @@ class WorkTable:
         self, owner: str, exclude: frozenset[str] = frozenset(), *, kinds: frozenset[str] | None = None
     ) -> float | None:
         """Return in how many seconds the next row that we may claim is due; ``None`` where there is none."""
-        table, now = schema.work, await self._session.now()
+        table, now = schema.work, await self._session.work_now()
         query = select(func.min(table.c.due_at)).where(
             table.c.due_at.is_not(None), *self._claimable(owner, exclude, kinds, now)
         )

@@ -116,7 +116,7 @@ class ApiHouse:
                 webhooks=WebhookEndpoints(vault, WebhookSettings((ip_network("127.0.0.0/8"),))),
                 metrics=CollectorRegistry(),
                 look_at_stock=orchestrator.look_at_stock,
-                fee_rate=_rate,
+                fee_rate=lambda: RATE,
                 readiness=readiness,
             )
             yield cls(build_app(parts), parts, store, database, orchestrator, vault, sessions, conditions)
@@ -132,10 +132,6 @@ class ApiHouse:
         """Make an API key, and return its text."""
         async with self.store.transaction() as tx:
             return (await self.parts.callers.create_key(tx, name, scopes)).text
-
-
-async def _rate() -> FeeRate:
-    return RATE
 
 
 def worthless_keys(escrow: EscrowId, vault: Vault) -> KeySet:

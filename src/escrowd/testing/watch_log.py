@@ -8,6 +8,7 @@ from escrowd.chain.ports import (
     Cursor,
     FoundOutput,
     FoundSpend,
+    Lane,
     NotedKeyImages,
     PoolFindings,
     Progress,
@@ -30,6 +31,9 @@ class MemoryWatchLog:
         #: Escrows that were woken, each time.
         self.woken: list[EscrowId] = []
         self._outputs: dict[tuple[EscrowId, str, int], ReceivedOutput] = {}
+        self._lost: dict[tuple[EscrowId, str, int], ReceivedOutput] = {}
+        #: Outputs that a reorganisation took out of blocks, as they were in the last one.
+        self._last_mined: dict[tuple[EscrowId, str, int], ReceivedOutput] = {}
         self._from_wallets: dict[EscrowId, tuple[ReceivedOutput, ...]] = {}
         self._spends: dict[tuple[EscrowId, str, str], Spend] = {}
         self._key_images: list[tuple[EscrowId, str]] = []
@@ -56,6 +60,7 @@ class MemoryWatchLog:
         for escrow, scanned in progress.scanned.items():
             if escrow in self.addresses:
                 self.addresses[escrow] = replace(self.addresses[escrow], scanned=scanned)
+        self._note_lost(before[0], is_pool_known=progress.pool is not None)
         changed = {key[0] for key, _ in self._outputs.items() ^ before[0].items()}
         self.woken += sorted(changed | {key[0] for key, _ in self._spends.items() ^ before[1].items()})
 
@@ -69,7 +74,8 @@ class MemoryWatchLog:
 
     async def key_images(self, after: int = 0) -> NotedKeyImages:
         """Return the key images that were noted later than ``after``."""
-        return NotedKeyImages(len(self._key_images), tuple(self._key_images[after:]))
+        spent = frozenset(each.key_image for each in self._spends.values() if each.height is not None)
+        return NotedKeyImages(len(self._key_images), tuple(self._key_images[after:]), spent)
 
     async def decisions(self) -> ChainDecisions:
         """Return what the operator decided about the chain."""
@@ -93,6 +99,10 @@ class MemoryWatchLog:
         """Note a key image as wallets learn them."""
         self._key_images.append((escrow, key_image))
 
+    def lost(self, escrow: EscrowId) -> tuple[ReceivedOutput, ...]:
+        """Return the outputs of an escrow that left blocks and pool, as they were last."""
+        return tuple(output for (owner, *_), output in self._lost.items() if owner == escrow)
+
     def spends(self, escrow: EscrowId) -> tuple[Spend, ...]:
         """Return the spends that were found for an escrow."""
         return tuple(spend for (owner, *_), spend in self._spends.items() if owner == escrow)
@@ -109,6 +119,18 @@ class MemoryWatchLog:
         for escrow, address in self.addresses.items():
             if address.scanned is not None and address.scanned > height:
                 self.addresses[escrow] = replace(address, scanned=height)
+
+    def _note_lost(self, before: dict[tuple[EscrowId, str, int], ReceivedOutput], *, is_pool_known: bool) -> None:
+        """Keep what left blocks and pool, and no longer what was found again."""
+        active = {escrow for escrow, address in self.addresses.items() if address.lane is Lane.ACTIVE}
+        mined = {key for key, output in self._outputs.items() if output.is_mined}
+        for key, output in before.items():
+            if output.is_mined and key not in mined:
+                self._last_mined[key] = output
+            if key not in self._outputs and (output.is_mined or (is_pool_known and key[0] in active)):
+                self._lost[key] = self._last_mined.get(key, output)
+        self._lost = {key: output for key, output in self._lost.items() if key not in self._outputs}
+        self._last_mined = {key: output for key, output in self._last_mined.items() if key not in mined}
 
     def _replace_pool(self, pool: PoolFindings) -> None:
         self._outputs = {key: output for key, output in self._outputs.items() if output.height is not None}

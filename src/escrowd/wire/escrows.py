@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from escrowd.wire.values import (
+    NO_CONTROLS,
     AddressText,
     Answer,
     LongText,
@@ -34,7 +35,17 @@ Status = Literal[
     "held",
 ]
 ActionName = Literal[
-    "deliver", "release", "refund", "dispute", "rule", "propose-split", "accept-split", "cancel", "resume"
+    "deliver",
+    "release",
+    "refund",
+    "dispute",
+    "rule",
+    "propose-split",
+    "accept-split",
+    "cancel",
+    "resume",
+    "split",
+    "settle",
 ]
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -81,7 +92,7 @@ class NewDeadlines(Request):
 
 
 class Underpayment(Request):
-    """How much less than the amount still counts as paid, in piconero."""
+    """How much less than the amount still counts as paid, in piconero: at most a tenth of it. Left out: the default."""
 
     tolerance: PiconeroText
 
@@ -119,10 +130,16 @@ class Share(Request):
     vendor_share: PiconeroText
 
 
+class Settlement(Request):
+    """Why a held escrow is closed. The reason stays in its history."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000, pattern=NO_CONTROLS)]
+
+
 class Preview(Request):
     """What to reckon: as if this action were taken now."""
 
-    action: Literal["release", "refund", "rule", "propose-split", "accept-split"]
+    action: Literal["release", "refund", "rule", "split", "propose-split", "accept-split"]
     vendor_share: PiconeroText | None = None
 
 
@@ -130,11 +147,17 @@ class Preview(Request):
 
 
 class DepositPayment(Answer):
-    """One output that came to the escrow."""
+    """One output that came to the escrow, also one that left blocks and pool since: its ``reason`` is ``reorged``."""
 
     txid: str
+    output: Annotated[
+        int,
+        Field(description="Its place in the transaction. 0 where a wallet found it, which does not know the place."),
+    ]
     amount: Piconero
-    height: int | None = None
+    height: Annotated[
+        int | None, Field(description="Of its block; of the last one that held it where it is lost; null in the pool.")
+    ] = None
     confirmations: int
     counts: bool
     #: Why it does not count; ``None`` where it does.
@@ -148,6 +171,8 @@ class Deposit(Answer):
     address: str | None = None
     uri: str | None = None
     expected: Piconero
+    #: How much less than `expected` counts as paid.
+    tolerance: Piconero = 0
     seen: Piconero
     confirmed: Piconero
     spendable: Piconero

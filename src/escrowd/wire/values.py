@@ -80,7 +80,7 @@ def timestamp(milliseconds: int) -> datetime:
 ESCROW_ID_PATTERN: Final = "^esc_[0-7][0-9a-hjkmnp-tv-z]{25}$"
 WEBHOOK_ID_PATTERN: Final = "^whk_[0-7][0-9a-hjkmnp-tv-z]{25}$"
 #: A text of the caller's own: no control characters but line breaks and tabs, which no program shows well.
-_NO_CONTROLS: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
-ShortText = Annotated[str, Field(max_length=200, pattern=_NO_CONTROLS)]
-LongText = Annotated[str, Field(max_length=2000, pattern=_NO_CONTROLS)]
+NO_CONTROLS: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+ShortText = Annotated[str, Field(max_length=200, pattern=NO_CONTROLS)]
+LongText = Annotated[str, Field(max_length=2000, pattern=NO_CONTROLS)]
 AddressText = Annotated[str, Field(min_length=1, max_length=200, description="A Monero address.")]

@@ -7,18 +7,21 @@ from typing import Any, Final
 from escrowd.domain.escrow.events import (
     Cancelled,
     Delivered,
+    DepositReorged,
     Disputed,
+    Divided,
     Event,
     PayoutFailed,
     Refunded,
     Released,
     Resumed,
     Ruled,
+    Settled,
     SpentOutside,
     SplitAccepted,
     SplitProposed,
 )
-from escrowd.domain.escrow.facts import Escrow, HoldReason
+from escrowd.domain.escrow.facts import DepositFacts, Escrow, HoldReason
 from escrowd.domain.escrow.status import HOLDING, Status, Who
 from escrowd.domain.escrow.table import TABLE
 from tests.contract.api.visits import NEW
@@ -66,6 +69,8 @@ ACTIONS: Final[dict[str, tuple[Event, dict[str, str]]]] = {
     "accept_split": (SplitAccepted(HALF), _SHARE),
     "cancel": (Cancelled(), {}),
     "resume": (Resumed(), {}),
+    "split": (Divided(HALF), _SHARE),
+    "settle": (Settled("nothing is left"), {"reason": "nothing is left"}),
 }
 #: Whoever can reach the machine may call these.
 OPEN: Final = frozenset({"healthz", "readyz", "metrics"})
@@ -173,6 +178,7 @@ SITUATIONS: Final[dict[str, tuple[Move, ...]]] = {
         *PATHS[Status.PAYING],
         (PayoutFailed(HoldReason.PAYOUT_FAILED, "the fee is too high"), Who.SERVICE),
     ),
+    "held with nothing left": (*PATHS[Status.DELIVERED], (DepositReorged(DepositFacts()), Who.CHAIN)),
 }
 
 

@@ -1,4 +1,4 @@
-"""New escrows are refused in drain mode, before a hard fork and on an unsupported Monero; all others go on."""
+"""New escrows are refused in drain mode, before a hard fork, on an unsupported Monero and for too small an amount."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -9,13 +9,15 @@ import httpx
 import pytest
 
 from escrowd.domain.access import Scope
+from escrowd.domain.escrow.terms import LEAST_AMOUNT
 from escrowd.domain.forks import AnnouncedFork
+from escrowd.domain.payouts.fees import FeeRate
 from escrowd.monero.versions import Verdict
 from escrowd.service.admission import Admission, AdmissionSettings
 from escrowd.service.engine import EngineState
 from escrowd.service.engine_metrics import EngineCollector
 from escrowd.testing.api_house import ApiHouse
-from tests.contract.api.visits import NEW, visit
+from tests.contract.api.visits import NEW, SITE, visit
 from tests.contract.conftest import sqlite_copy
 
 #: Asks a service with such an admission for a new escrow; returns the answer and whether there is an escrow.
@@ -25,6 +27,8 @@ DAY = 720
 #: 32 days and an hour, with the periods that hold where the terms say nothing.
 LONGEST = 32 * 86_400 + 3_600
 STRICT = AdmissionSettings(end_before_fork=True, fork_margin_days=3)
+#: What a daemon of a private chain asks for.
+DEAR = FeeRate(4_700_000, 10_000)
 
 
 @pytest.fixture
@@ -32,9 +36,12 @@ def create(sqlite_template: Path, tmp_path: Path) -> Ask:
     """Give what asks for a new escrow of a service with such an admission, and returns the answer."""
 
     async def ask(
-        settings: AdmissionSettings, state: EngineState | None = None, **changes: object
+        settings: AdmissionSettings,
+        state: EngineState | None = None,
+        rate: FeeRate | None = None,
+        **changes: object,
     ) -> tuple[httpx.Response, bool]:
-        admission = Admission(settings, lambda: state or EngineState())
+        admission = Admission(settings, lambda: state or EngineState(), lambda: rate)
         async with (
             ApiHouse.open(sqlite_copy(sqlite_template, tmp_path), admit=admission.check) as house,
             visit(house, await house.key(tuple(Scope))) as client,
@@ -95,6 +102,42 @@ async def test_unsupported_monero_takes_no_new_escrows(create: Ask) -> None:
     """On a Monero that is refused the operator has to act: 503, and nothing is made."""
     answer, is_made = await create(STRICT, EngineState(verdict=Verdict(refusals=("monerod is of Monero 0.19",))))
     assert (answer.status_code, answer.json()["code"], is_made) == (503, "not_available", False)
+
+
+async def test_amount_that_could_not_pay_its_own_fee_is_refused(create: Ask) -> None:
+    """W10: the answer has the amount, the least amount and the fee that it follows from; nothing is made."""
+    fee = DEAR.estimate(1, 2)
+    answer, is_made = await create(AdmissionSettings(), rate=DEAR, amount=str(5 * 10**9))
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], is_made) == (422, "amount_too_small", False)
+    assert f"the amount must be at least {10 * fee} piconero, not {5 * 10**9}" in problem["detail"]
+    assert f"10 times a network fee of about {fee} piconero" in problem["detail"]
+
+
+async def test_least_amount_follows_the_setting(create: Ask) -> None:
+    """W10: with another factor an amount is taken that is refused with the usual one."""
+    answer, _ = await create(AdmissionSettings(min_fee_multiple=3), rate=DEAR, amount=str(3 * DEAR.estimate(1, 2)))
+    assert answer.status_code == 201
+
+
+async def test_fee_of_the_operator_raises_the_least_amount(create: Ask) -> None:
+    """W10: a payout with one receiver more costs more, so the same amount is refused where the operator has a fee."""
+    fee = {"basis_points": 5000, "address": SITE}
+    answer, _ = await create(AdmissionSettings(), rate=DEAR, amount=str(10 * DEAR.estimate(1, 2)), fee=fee)
+    assert (answer.status_code, answer.json()["code"]) == (422, "amount_too_small")
+    assert f"at least {10 * DEAR.estimate(1, 3)} piconero" in answer.json()["detail"]
+
+
+async def test_amount_is_not_judged_while_no_fee_rate_is_known(create: Ask) -> None:
+    """W10: with a silent daemon escrows are made down to the fixed least amount, and not below it."""
+    answer, _ = await create(AdmissionSettings(), amount=str(LEAST_AMOUNT))
+    assert answer.status_code == 201
+
+
+async def test_fixed_least_amount_holds_while_no_fee_rate_is_known(create: Ask) -> None:
+    """W10: one piconero less than the fixed least amount is refused in any case."""
+    answer, _ = await create(AdmissionSettings(), amount=str(LEAST_AMOUNT - 1))
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_terms")
 
 
 async def test_readiness_names_drain_mode_and_the_fork(sqlite_house: ApiHouse) -> None:

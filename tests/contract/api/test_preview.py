@@ -11,7 +11,6 @@ from escrowd.domain.escrow.facts import DepositFacts
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.escrow.terms import FeeRule, Overpayment, Terms
 from escrowd.domain.identifiers import EscrowId
-from escrowd.monero.errors import Unreachable
 from escrowd.testing.api_house import RATE, ApiHouse
 from tests.contract.api.visits import BUYER, SITE, TERMS, VENDOR, fingerprint, give_money, made
 from tests.unit.domain.escrow.world import AMOUNT, HALF, PATHS
@@ -156,16 +155,11 @@ async def test_preview_hides_what_is_missing(sqlite_house: ApiHouse, sqlite_clie
 
 
 async def test_preview_without_a_daemon(sqlite_house: ApiHouse, sqlite_client: httpx.AsyncClient) -> None:
-    """Where the daemon does not say what it asks for, that is a 503 that names no host."""
-
-    async def silent() -> Any:
-        raise Unreachable("nobody answers at 127.0.0.1:18081")
-
+    """Where the daemon has not named its fee rate for too long, a preview is refused: 503."""
     escrow = await funded(sqlite_house, TERMS, AMOUNT)
-    object.__setattr__(sqlite_house.parts, "fee_rate", silent)
+    object.__setattr__(sqlite_house.parts, "fee_rate", lambda: None)
     answer = await sqlite_client.post(f"/v1/escrows/{escrow}/preview", json={"action": "release"})
     assert (answer.status_code, answer.json()["code"]) == (503, "monero_not_available")
-    assert "18081" not in answer.text
 
 
 async def test_preview_does_something(house: ApiHouse, client: httpx.AsyncClient) -> None:

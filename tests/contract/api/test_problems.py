@@ -48,6 +48,7 @@ BY_FAULT: Final = {
     "escrowd.domain.keying.StaleAttempt",
     "escrowd.monero.programs.ProgramMissing",
     "escrowd.service.admission.EngineNotSupported",
+    "escrowd.service.payouts.rates.FeeRateUnknown",
 }
 #: The same for all errors of these modules: they are about work that no request waits for, or about Monero, database
 #: and wallets, of which the log tells.

@@ -150,7 +150,8 @@ async def _money(database: Database, store: SqlStore, vault: Vault) -> None:
     cursor = Cursor(101, 1_700_000_000, "genesis", (BlockId(100, "hash"),))
     found = FoundOutput(escrow_id(1), output("a", 90))
     spent = FoundSpend(escrow_id(1), Spend("image", "tx b", 95))
-    await watch_log.record(Progress(outputs=(found,), spends=(spent,), cursor=cursor))
+    await watch_log.record(Progress(outputs=(FoundOutput(escrow_id(1), output("lost", 99)),)))
+    await watch_log.record(Progress(rollback=99, outputs=(found,), spends=(spent,), cursor=cursor))
     async with store.transaction() as tx:
         await tx.ledgers.note_key_images(escrow_id(1), [("key a 0", "image")])
         await tx.chain.pass_over("tx c", 99)

@@ -1,26 +1,33 @@
 """Escrows from the command line, on both databases."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from escrowd.cli.showing.story import WHY_NOT
 from escrowd.domain.access import Party
 from escrowd.domain.conflicts import VersionConflict
-from escrowd.domain.escrow.events import Cancelled, Event, Ruled, SpentOutside
-from escrowd.domain.escrow.facts import Escrow
+from escrowd.domain.escrow.events import Cancelled, DepositSpent, Event, Ruled, SpentOutside
+from escrowd.domain.escrow.facts import DepositFacts, Escrow
 from escrowd.domain.escrow.machine import IllegalMove, Step
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.outputs import WhyNot
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.payouts.records import PayoutKind
 from escrowd.service.front.callers import OPERATOR, Callers
 from escrowd.service.front.escrows import EscrowDesk
 from escrowd.service.orchestrator import EscrowOrchestrator
+from escrowd.store.coding import encoded
 from escrowd.store.database import Database
+from escrowd.store.ledgers import OutputRow
 from escrowd.store.store import SqlStore
 from tests.contract.cli.conftest import Commands, live, stored
-from tests.contract.store.samples import escrow_id, first_step, life, next_step
+from tests.contract.store.samples import escrow_id, first_step, life, next_step, output, store_steps
 from tests.unit.domain.escrow.world import AMOUNT
 
+#: A deposit that was paid in full, and that a transaction in a block spends in full.
+ALL_SPENT = DepositFacts(seen=AMOUNT, confirmed=AMOUNT, spent=AMOUNT)
 UNKNOWN = escrow_id(999)
 
 
@@ -88,15 +95,46 @@ async def test_held_escrow_keeps_its_secret(commands: Commands, database: Databa
         "tell_operator",
         f"escrowd escrows refund {made} --config {commands.config}",
         f"escrowd escrows resume {made} --config {commands.config}",
+        "what is left",
+        "settle: refused: settle is not possible now: money is left that can be paid out",
+        "The fee rate is not known",
     ):
         assert part in people.out, part
     report = programs.json
     assert report["escrow"]["hold"]["reason"] == "spent_outside"
-    assert [each["action"] for each in report["next_steps"]] == ["release", "refund", "resume"]
+    assert [each["action"] for each in report["next_steps"]] == ["release", "refund", "resume", "split"]
     assert [each["effect"] for each in report["waiting_effects"]][-1] == "tell_operator"
     assert report["work"]["attempts_failed"] == 0
     assert report["log"][-1]["type"] == "escrow.held"
+    held = report["held"]
+    assert held["left"] == {"unspent": str(AMOUNT), "spendable": str(AMOUNT), "late": "0", "uncounted": "0"}
+    ways = {each["action"]: each["leads_to"] for each in held["ways"]}
+    into = dict.fromkeys(("release", "refund", "split"), "paying")
+    assert ways == {**into, "resume": "confirming", "settle": None}
+    assert str(commands.daemon_port) in held["daemon_trouble"]
     assert report["living_nodes"] == []
+
+
+async def test_lost_payment_is_shown(commands: Commands, database: Database) -> None:
+    """W12: a payment that a reorganisation removed is shown with its txid and last height, and does not count."""
+    made = await live(database, Status.HELD)
+    lost = replace(output("a", 90), txid="ab" * 32, amount=AMOUNT)
+    async with SqlStore(database, "node-1").transaction() as tx:
+        await tx.ledgers.note_lost([OutputRow(made, lost.txid, lost.key, lost.index, lost.height, encoded(lost))])
+    people, programs = await commands.runs(f"escrows show {made}", f"escrows show {made} --json")
+    (row,) = (each for each in people.out.splitlines() if lost.txid in each)
+    assert row.split() == ["1", "XMR", "90", "0", *WHY_NOT[WhyNot.REORGED].split(), lost.txid]
+    assert programs.json["escrow"]["deposit"]["payments"] == [
+        {
+            "txid": lost.txid,
+            "output": 0,
+            "amount": str(AMOUNT),
+            "height": 90,
+            "confirmations": 0,
+            "counts": False,
+            "reason": "reorged",
+        }
+    ]
 
 
 async def test_history_has_gaps(commands: Commands, database: Database) -> None:
@@ -158,6 +196,36 @@ async def test_decision_is_not_stored(commands: Commands, database: Database) ->
     again = await commands.run("escrows", "refund", made, "--yes")
     assert again.code == 1
     assert "while the escrow is paying" in again.err
+
+
+async def test_split_of_held_escrow_orders_that_share(commands: Commands, database: Database) -> None:
+    """The operator divides what is left of a held escrow: the order has the share that was named."""
+    made = await stored(database, held_with_money())
+    taken = (await commands.run("escrows", "split", made, "--vendor-share", "0.25xmr", "--yes", "--json")).json
+    assert (taken["action"], taken["said_as"], taken["escrow"]["status"]) == ("split", "operator", "paying")
+    order = (await Desk(database).escrow(made)).order
+    assert order is not None
+    assert (order.kind, order.vendor_share, order.by) == (PayoutKind.SPLIT, AMOUNT // 4, Who.OPERATOR)
+
+
+async def test_settle_closes_what_has_no_money_and_nothing_else(commands: Commands, database: Database) -> None:
+    """W7: an escrow whose money is gone is closed with a reason; one with money is not, and the refusal says why."""
+    rich = await stored(database, held_with_money())
+    refused, unreasoned = await commands.runs(
+        f"escrows settle {rich} --yes --reason lost", f"escrows settle {rich} --yes --reason="
+    )
+    assert (refused.code, refused.out) == (1, "")
+    assert "money is left that can be paid out: release, refund or split it" in refused.err
+    assert "whether what is left is worth its fee is not known" in refused.err
+    assert (unreasoned.code, unreasoned.out) == (2, "")
+    steps = [*held_with_money(), next_step(held_with_money()[-1].after, DepositSpent(ALL_SPENT), Who.CHAIN)]
+    await store_steps(SqlStore(database, "node-1"), steps[-1:])
+    asked = await commands.run("escrows", "settle", rich, "--reason", "spent by the operator himself", answer="y\n")
+    assert asked.code == 0
+    assert "Nothing is paid" in asked.out
+    assert (await Desk(database).escrow(rich)).status is Status.CANCELLED
+    log = (await commands.run("escrows", "log", rich, "--json")).json["items"]
+    assert log[-1]["data"]["details"]["reason"] == "spent by the operator himself"
 
 
 async def test_person_who_agrees_is_not_heard(commands: Commands, database: Database) -> None:

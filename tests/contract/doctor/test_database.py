@@ -7,8 +7,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from sqlalchemy import insert, make_url, text
 
+from escrowd.doctor import escrows
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
@@ -218,10 +220,23 @@ async def test_wallet_files_are_missing(place: Place, own_database: Database) ->
 
 
 async def test_held_escrow_is_passed_over(place: Place, own_database: Database) -> None:
-    """An escrow that is held is told of: it waits for the operator."""
+    """N11: a held escrow is named with its own reason and with the commands that are possible now."""
     await store_steps(SqlStore(own_database, "node-1"), life(Status.HELD))
     finding = told(await place.look("no escrow is held"), "escrows.held", mend="escrowd escrows show")
-    assert escrow_id(1) in finding.mend
+    assert "held for wallet_disagrees since it was confirming: the wallet sees nothing" in finding.what
+    assert f"then: escrowd escrows resume {escrow_id(1)};" in finding.mend
+
+
+async def test_held_escrows_that_are_not_listed_are_counted(
+    place: Place, own_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many held escrows the oldest are listed, and the others are counted."""
+    monkeypatch.setattr(escrows, "LISTED", 0)
+    await store_steps(SqlStore(own_database, "node-1"), life(Status.HELD))
+    finding = told(
+        await place.look("no escrow is held"), "escrows.more_held", mend="escrowd escrows list --status held"
+    )
+    assert finding.what.endswith(": 1")
 
 
 async def test_failing_work_is_passed_over(place: Place, own_database: Database) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from escrowd.domain.escrow.status import Status
+from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import Spend
 from escrowd.domain.payouts.records import AttemptStep, PaidOutput, PayoutKind, PayoutStatus, PayoutTransaction
 from escrowd.domain.secret import Secret
@@ -125,6 +126,16 @@ async def test_reorganisation_leaves_something(log: SqlWatchLog, woken: list[str
     ]
 
 
+async def test_many_addresses_are_scanned_equally_far_at_once(log: SqlWatchLog) -> None:
+    """W15: all addresses of a progress keep how far they were scanned, each its own height; no other one moves."""
+    for number in range(1, 1204):
+        await log.keep(address(number, lane=Lane.RESTING, scanned=5))
+    heights: dict[EscrowId, int | None] = {escrow_id(number): 7 for number in range(1, 1202)}
+    await log.record(Progress(scanned=heights | {escrow_id(1): 9, escrow_id(2): None}))
+    kept = {each.escrow: each.scanned for each in (await log.load()).addresses}
+    assert kept == heights | {escrow_id(1): 9, escrow_id(2): None, escrow_id(1202): 5, escrow_id(1203): 5}
+
+
 async def test_pool_remembers_what_left_it(log: SqlWatchLog, woken: list[str]) -> None:
     """The pool is what it was at the last look; what is in a block stays there, and only changes wake."""
     for number in (1, 2):
@@ -220,7 +231,9 @@ async def assert_same(log: SqlWatchLog, memory: MemoryWatchLog, store: SqlStore)
         escrow = escrow_id(number)
         assert set(await log.outputs(escrow)) == set(await memory.outputs(escrow))
         async with store.transaction() as tx:
-            assert set((await tx.ledgers.ledger(escrow)).spends) == set(memory.spends(escrow))
+            ledger = await tx.ledgers.ledger(escrow)
+        assert set(ledger.spends) == set(memory.spends(escrow))
+        assert set(ledger.lost) == set(memory.lost(escrow))
 
 
 # --- what wallets know -----------------------------------------------------------------------------------------------
@@ -276,6 +289,18 @@ async def test_key_image_is_told_again(log: SqlWatchLog, store: SqlStore) -> Non
         assert await tx.ledgers.key_images(escrow_id(1)) == (("key", "image 1"),)
         await tx.ledgers.note_key_images(escrow_id(1), [("key", "corrected")])
     assert (await log.key_images(noted.last)).key_images == ((escrow_id(1), "corrected"),)
+
+
+async def test_spend_of_a_noted_key_image_is_known_once_a_block_holds_it(log: SqlWatchLog, store: SqlStore) -> None:
+    """Of an image that only the pool spends, or that another escrow has noted, no spend is known."""
+    for number in (1, 2, 3):
+        await log.keep(address(number))
+        await note_image(store, number)
+    other = FoundSpend(escrow_id(1), Spend("image 3", "payout", 7))
+    await log.record(Progress(spends=(spent(1, "1", 7), other), pool=PoolFindings(spends=(spent(2, "2"),))))
+    noted = await log.key_images()
+    assert noted.spent == {"image 1"}
+    assert (await log.key_images(noted.last)).spent == frozenset()
 
 
 async def note_image(store: SqlStore, number: int) -> None:

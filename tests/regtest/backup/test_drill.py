@@ -11,8 +11,9 @@ import pytest_asyncio
 
 from escrowd.bootstrap.backups import Restored, back_up, check_log, restore
 from escrowd.bootstrap.service import RunningService
-from escrowd.domain.escrow.events import Released, Resumed
+from escrowd.domain.escrow.events import Released, Settled
 from escrowd.domain.escrow.facts import HoldReason
+from escrowd.domain.escrow.machine import IllegalMove
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.payouts.records import PayoutStatus
 from escrowd.service.orchestrator import EscrowView
@@ -162,13 +163,19 @@ async def test_old_backup_pays_twice(chain: RegtestLab) -> None:
     assert (await check_log(drill.house.file.database_url, drill.house.vault)).holds
 
 
-async def insist(silent: EscrowLife, impatient: EscrowLife) -> None:
-    """Not even an operator who orders it gets the money moved a second time."""
-    await silent.say(Released(), Who.OPERATOR)
-    view = await silent.until(lambda seen: bool(seen.payouts) and held(seen), "the order fails")
-    assert not any(each.status in (PayoutStatus.BROADCAST, PayoutStatus.CONFIRMED) for each in view.payouts)
-    await impatient.say(Resumed(), Who.OPERATOR)
-    await impatient.until_status(Status.HELD)
+async def insist(*lives: EscrowLife) -> None:
+    """No order of the operator moves the money a second time; an escrow of which nothing is left is closed (W7)."""
+    for life in lives:
+        view = await life.view()
+        actions = view.allowed_actions(Who.OPERATOR)
+        assert "settle" in actions
+        assert not {"release", "refund", "split"} & set(actions)
+        with pytest.raises(IllegalMove):
+            await life.say(Released(), Who.OPERATOR)
+        await life.say(Settled("paid before the backup was restored"), Who.OPERATOR)
+        ended = await life.until(lambda seen: seen.escrow.has_ended, "it is closed")
+        assert ended.escrow.status is Status.CANCELLED
+        assert not any(each.status in (PayoutStatus.BROADCAST, PayoutStatus.CONFIRMED) for each in ended.payouts)
 
 
 def assert_no_secret_in(drill: Drill) -> None:

@@ -61,4 +61,4 @@ async def test_watcher_finds_of_each_payment_what_wallets_find(
 
 def as_wallets_tell(output: ReceivedOutput) -> ReceivedOutput:
     """Return an output without what a wallet does not tell of it."""
-    return replace(output, index=0, payment_id=None)
+    return replace(output, index=0, payment_id=None, sources=())

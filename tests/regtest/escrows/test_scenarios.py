@@ -19,6 +19,7 @@ from escrowd.domain.escrow.history import broken_links
 from escrowd.domain.escrow.machine import IllegalMove
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.escrow.terms import DAY, FeeRule
+from escrowd.domain.outputs import SPENDABLE_AGE
 from escrowd.domain.payouts.records import PayoutKind, PayoutStatus
 from escrowd.service.orchestrator import EscrowView
 from escrowd.service.payouts.rates import normal_fee_rate
@@ -132,13 +133,13 @@ async def test_part_of_the_deposit_is_kept_when_the_time_to_pay_is_over(
 
 
 async def test_deposit_of_a_cancelled_escrow_is_kept(life: EscrowLife) -> None:
-    """Money that comes after an escrow was called off goes back to the buyer."""
+    """W15: money that comes after an escrow was called off goes back to the buyer, ten blocks after it came."""
     await life.create()
     await life.say(Cancelled(), Who.VENDOR)
     await life.until_status(Status.CANCELLED)
     await life.fund()
-    # The address of an ended escrow is looked at every 60 blocks only.
-    await life.lab.mine(60)
+    # The address of an ended escrow is scanned when it is ten blocks behind, as long as its money is locked.
+    await life.lab.mine(SPENDABLE_AGE)
     await life.until_sent()
     await life.lab.mine(10)
     view = await life.until(lambda seen: seen.payouts[-1].status is PayoutStatus.CONFIRMED, "it is sent back")

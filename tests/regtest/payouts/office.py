@@ -44,6 +44,7 @@ from escrowd.monero.transport import CallRecord, Transport
 from escrowd.service.advance import EscrowAdvance, Task
 from escrowd.service.cache_news import CacheNews
 from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.payouts.following import Following
 from escrowd.service.ports import Lease
 from escrowd.service.worker import WorkClaim
 from escrowd.store import schema
@@ -214,6 +215,7 @@ class Trade:
         #: How much of the chain is seen, as the test has it.
         self.sight = ScriptedSight()
         self.desk = PayoutDesk(self.store, office.running.manager, office.daemon, office.vault, self.sight)
+        self.follower = Following(self.store, office.daemon)
         self._database = database
         self._log = SqlWatchLog(database, office.vault)
         self._queue = SqlWorkQueue(database, "test")
@@ -270,7 +272,7 @@ class Trade:
         (row,) = (each for each in rows if each.key == escrow_key(self.id))
         try:
             news = self.office.cache_news
-            advance = EscrowAdvance(self.store, handlers, self.desk, self.sight, cache_news=news)
+            advance = EscrowAdvance(self.store, handlers, self.follower, self.sight, cache_news=news)
             await advance.advance(self.id, WorkClaim(row, float("inf")))
         finally:
             await self._queue.settle(row, 0)

@@ -69,6 +69,7 @@ async def test_stop_loses_wallets_or_leaves_unknown_ones(lab: RegtestLab, tmp_pa
             assert len((await client.get("/v1/sessions")).json()["items"]) == 1
         service.send_signal(signal.SIGTERM)
         await line_with(service.stderr, "service.stopped")
+        await service.wait()
     assert service.returncode == 0
     left = wallet_processes(tmp_path)
     assert bool(left) is (at_exit == "leave")

@@ -5,8 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from escrowd.chain.errors import UnreadableBlock
+from escrowd.chain.extra import Extra
+from escrowd.chain.scan import Place
 from escrowd.chain.source import ChainPart, PoolPart, SourceBlock, Tip
-from escrowd.chain.transaction import BlockHeader
+from escrowd.chain.transaction import BlockHeader, Transaction
 from escrowd.monero.errors import BlockRefused
 
 #: Ids by height.
@@ -30,6 +32,9 @@ class StubSource:
     is_synchronized: bool = True
     pool: Mapping[str, str] = field(default_factory=dict)
     pool_asked: list[str] = field(default_factory=list)
+    #: By height: the key images that a transaction there spends.
+    spending: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+    images_asked: list[str] = field(default_factory=list)
 
     async def tip(self) -> Tip:
         return Tip(len(self.ids), self.ids[-1], self.is_synchronized)
@@ -46,6 +51,11 @@ class StubSource:
     async def pool_transactions(self, txids: Collection[str]) -> PoolPart:
         self.pool_asked += txids
         return PoolPart((), {each: self.pool[each] for each in txids})
+
+    async def spent_in_blocks(self, key_images: Sequence[str]) -> frozenset[str]:
+        self.images_asked += key_images
+        spent = {image.hex() for height, images in self.spending.items() if height < len(self.ids) for image in images}
+        return frozenset(spent.intersection(key_images))
 
     async def after(self, block_ids: Sequence[str], passed_over: Collection[str] = ()) -> ChainPart:
         if block_ids[-1] != self.ids[0]:
@@ -64,5 +74,22 @@ class StubSource:
                     len(self.ids), tuple(blocks), UnreadableBlock(height, version, txid, "RingCT of type 7")
                 )
             previous = self.ids[height - 1] if height else "00" * 32
-            blocks.append(SourceBlock(height, BlockHeader(self.ids[height], previous, height, version), ()))
+            blocks.append(
+                SourceBlock(
+                    height, BlockHeader(self.ids[height], previous, height, version), self._transactions(height)
+                )
+            )
         return ChainPart(len(self.ids), tuple(blocks))
+
+    def _transactions(self, height: int) -> tuple[tuple[Transaction, Place], ...]:
+        if height not in self.spending:
+            return ()
+        spender = Transaction(
+            f"spender in {height}",
+            unlock_time=0,
+            is_coinbase=False,
+            key_images=self.spending[height],
+            outputs=(),
+            extra=Extra(),
+        )
+        return ((spender, Place(height, ())),)

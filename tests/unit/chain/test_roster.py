@@ -1,7 +1,10 @@
 from escrowd.chain.ports import Lane, WatchedAddress
 from escrowd.chain.roster import Roster
 from escrowd.chain.watched_keys import WatchedKeys
+from escrowd.chain.watcher import WatcherSettings
 from escrowd.domain.identifiers import EscrowId
+from escrowd.domain.networks import Network
+from escrowd.domain.outputs import SPENDABLE_AGE
 from escrowd.domain.secret import Secret
 
 
@@ -54,6 +57,14 @@ def test_resting_address_is_looked_for_too_often() -> None:
     watched.apply({EscrowId("active"): None}, None)
     assert catching_up(watched, 100) is None
     assert catching_up(watched, 101) == (41, 101, ["resting"])
+
+
+def test_archived_address_is_scanned_by_the_time_its_money_can_be_spent() -> None:
+    """W15: a late deposit in block 100 can be spent at a height of 110, and is found then, with the usual settings."""
+    every = WatcherSettings(Network.REGTEST).resting_every
+    watched = roster(("archived", Lane.RESTING, 100))
+    assert catching_up(watched, 100 + SPENDABLE_AGE - 1, every) is None
+    assert catching_up(watched, 100 + SPENDABLE_AGE, every) == (100, 100 + SPENDABLE_AGE, ["archived"])
 
 
 def test_first_block_is_asked_for() -> None:

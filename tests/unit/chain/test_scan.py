@@ -8,7 +8,7 @@ from escrowd.chain.curve import IDENTITY, eight_times, keccak, scalar_of, varint
 from escrowd.chain.scan import Filter, Prepared, ReferenceFilter, received, scan
 from escrowd.chain.transaction import parse_transaction
 from escrowd.chain.watched_keys import WatchedKeys
-from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.outputs import MAX_SOURCES, ReceivedOutput
 from escrowd.testing.wallet_sets import wallet_sets
 from tests.unit.chain.sender import (
     ORDER_8,
@@ -52,8 +52,25 @@ def test_payment_is_not_found() -> None:
     (payment,) = scan([Prepared.of(transaction)], [KEYS], ReferenceFilter())
     assert payment.keys is KEYS
     assert payment.outputs == (
-        ReceivedOutput(TXID, 1, transaction.outputs[1].key.hex(), 3 * XMR, unlock_time=77),
-    )  # fmt: skip
+        ReceivedOutput(
+            TXID, 1, transaction.outputs[1].key.hex(), 3 * XMR, unlock_time=77, sources=(bytes(range(32)).hex(),)
+        ),
+    )
+
+
+@pytest.mark.parametrize(("inputs", "kept"), [(1, 1), (2, 2), (MAX_SOURCES, MAX_SOURCES), (150, MAX_SOURCES)])
+def test_output_carries_the_key_images_that_its_transaction_spends(inputs: int, kept: int) -> None:
+    """W5: they prove later that a deposit which left the chain can never be mined. The first ones are kept."""
+    images = [number.to_bytes(32, "big") for number in range(inputs)]
+    draft = Draft([TO_US, TO_STRANGER, TO_US], public_key_field(), key_images=images)
+    (payment,) = scan([prepared(draft)], [KEYS], ReferenceFilter())
+    assert [each.sources for each in payment.outputs] == [tuple(each.hex() for each in images[:kept])] * 2
+
+
+def test_miners_reward_has_no_sources() -> None:
+    """A miner's transaction spends nothing."""
+    (payment,) = scan([prepared(Draft([TO_US], public_key_field(), key_images=[]))], [KEYS], ReferenceFilter())
+    assert [each.sources for each in payment.outputs] == [()]
 
 
 def test_several_payments_go_to_the_wrong_escrow() -> None:

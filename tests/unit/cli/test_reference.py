@@ -10,7 +10,10 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "commands.md"
 #: Commands of administration that the contract names, each of which takes --json and --config.
 ADMINISTRATION = (
     *(f"keys {name}" for name in ("create", "list", "revoke")),
-    *(f"escrows {name}" for name in ("list", "show", "log", "links", "resume", "release", "refund", "rule", "cancel")),
+    *(
+        f"escrows {name}"
+        for name in ("list", "show", "log", "links", "resume", "release", "refund", "rule", "split", "settle", "cancel")
+    ),
     *(f"sessions {name}" for name in ("list", "show", "close", "stats")),
     "audit list",
 )

@@ -110,12 +110,12 @@ def test_decision_hides_who_is_paid() -> None:
     funded = reached(Status.FUNDED)
     to_the_buyer = PaidOutput(funded.terms.refund_address, AMOUNT - 7)
     previewed = Previewed(PayoutKind.REFUND, AMOUNT, 7, left_out=0, outputs=(to_the_buyer,))
-    foreseen = Foreseen(step(funded, Refunded(), Who.VENDOR, START), previewed, None, "", ("node-1",))
+    foreseen = Foreseen(step(funded, Refunded(), Who.VENDOR, START), None, previewed, None, "", ("node-1",))
     shown = printed(foreseen_table("refund", foreseen))
     for part in ("funded -> paying", "refund of 1 XMR", "about 0.000000000007 XMR", "buyer    0.999999999993 XMR"):
         assert part in shown, part
     assert "No service runs" not in shown
-    resumed = Foreseen(step(held, Resumed(), Who.OPERATOR, START), None, None, "", ())
+    resumed = Foreseen(step(held, Resumed(), Who.OPERATOR, START), None, None, None, "", ())
     shown = printed(foreseen_table("resume", resumed))
     assert "Nothing is paid: a wallet looks at the deposit again" in shown
     assert "No service runs at the moment" in shown

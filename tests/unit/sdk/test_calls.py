@@ -27,6 +27,8 @@ CALLS: list[tuple[Call[Any], str, str, dict[str, str], object]] = [
     (escrow_calls.resume(ESCROW), "POST", f"{E}/resume", {}, NOTHING),
     (escrow_calls.dispute(ESCROW, reason="empty box"), "POST", f"{E}/dispute", {}, {"reason": "empty box"}),
     (escrow_calls.rule(ESCROW, vendor_share=0), "POST", f"{E}/rule", {}, {"vendor_share": "0"}),
+    (escrow_calls.split(ESCROW, vendor_share=7), "POST", f"{E}/split", {}, {"vendor_share": "7"}),
+    (escrow_calls.settle(ESCROW, reason="lost"), "POST", f"{E}/settle", {}, {"reason": "lost"}),
     (escrow_calls.propose_split(ESCROW, vendor_share=7), "POST", f"{E}/propose-split", {}, {"vendor_share": "7"}),
     (escrow_calls.accept_split(ESCROW, vendor_share=7), "POST", f"{E}/accept-split", {}, {"vendor_share": "7"}),
     (escrow_calls.preview(ESCROW, action="release"), "POST", f"{E}/preview", {}, {"action": "release"}),

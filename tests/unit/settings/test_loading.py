@@ -35,6 +35,8 @@ def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path
         ("prot = 1\n", {}, "is no setting"),
         ("[api]\nport = 'x'\n", {}, "api.port"),
         ("[escrows]\nconfirmations = 3\n", {}, "greater than or equal to 10"),
+        ("[escrows]\nunderpayment_tolerance = -1\n", {}, "greater than or equal to 0"),
+        ("[escrows]\nmin_fee_multiple = 1\n", {}, "greater than or equal to 2"),
         ("api = 3\n", {"ESCROWD_API__PORT": "3"}, "api is a single setting"),
         ("", {"ESCROWD_API__PROT": "1"}, "did you mean ESCROWD_API__PORT?"),
         ("", {"ESCROWD_API__PORT": "99999"}, "(from ESCROWD_API__PORT)"),

@@ -16,11 +16,13 @@ from escrowd.domain.escrow.events import (
     Cancelled,
     Delivered,
     Disputed,
+    Divided,
     Event,
     Refunded,
     Released,
     Resumed,
     Ruled,
+    Settled,
     SplitAccepted,
     SplitProposed,
 )
@@ -44,6 +46,7 @@ PLAIN: Final[dict[str, tuple[Event, str]]] = {
 #: Actions that divide the deposit.
 DIVIDING: Final[dict[str, tuple[Callable[[int], Event], str]]] = {
     "rule": (Ruled, "Decide a dispute."),
+    "split": (Divided, "Divide what is left of the deposit of a held escrow."),
     "propose-split": (SplitProposed, "Offer the other party to divide the deposit."),
     "accept-split": (SplitAccepted, "Take the other party's offer, naming its share."),
 }
@@ -85,6 +88,15 @@ async def _dispute(
     return await carry_out(parts, asked, escrow, Disputed(body.reason))
 
 
+async def _settle(
+    escrow: EscrowPath,
+    asked: AskedOf,
+    body: Annotated[wire.Settlement, Depends(body_of(wire.Settlement))],
+    parts: Parts,
+) -> Response:
+    return await carry_out(parts, asked, escrow, Settled(body.reason))
+
+
 def _plain(event: Event) -> _Route:
     async def route(
         escrow: EscrowPath, asked: AskedOf, _body: Annotated[wire.Nothing, Depends(body_of(wire.Nothing))], parts: Parts
@@ -117,6 +129,12 @@ def _add(name: str, route: _Route, meaning: str) -> None:
 
 
 _add("dispute", _dispute, "Ask the arbiter to decide.")
+_add(
+    "settle",
+    _settle,
+    "Close a held escrow of which nothing is left that is worth its fee. It ends as its last payout in a block says: "
+    "`completed`, `refunded` or `split`, and without one `cancelled`.",
+)
 for _name, (_event, _meaning) in PLAIN.items():
     _add(_name, _plain(_event), _meaning)
 for _name, (_makes, _meaning) in DIVIDING.items():

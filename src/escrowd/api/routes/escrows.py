@@ -17,6 +17,7 @@ from escrowd.service.front.answering import Answer
 from escrowd.service.front.escrows import require
 from escrowd.service.front.ports import FrontTransaction
 from escrowd.service.front.preview import Decision, preview
+from escrowd.service.payouts.errors import FeeRateUnknown
 from escrowd.wire import escrows as wire
 from escrowd.wire.values import Absent
 
@@ -113,7 +114,9 @@ async def preview_payout(
     id_ = escrow_id(escrow)
     async with parts.store.reading() as tx:
         await parts.desk.see(tx, caller, id_)
-    rate = await parts.fee_rate()
+    rate = parts.fee_rate()
+    if rate is None:
+        raise FeeRateUnknown
     async with parts.store.reading() as tx:
         previewed = await preview(tx, id_, Decision(body.action), body.vendor_share, rate)
     return json_response(preview_shown(body.action, previewed))

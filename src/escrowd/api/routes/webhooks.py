@@ -11,7 +11,7 @@ from escrowd.api.asking import AskedOf, CallerOf, GuardedRoute, body_of
 from escrowd.api.documenting import problems
 from escrowd.api.parts import Parts
 from escrowd.api.reading import delivery_id, webhook_id
-from escrowd.api.webhooks_shown import delivery_shown, webhook_shown, with_secret_shown
+from escrowd.api.webhooks_shown import delivery_shown, webhook_shown, with_secret_shown, work_ahead
 from escrowd.domain.access import Caller, Scope
 from escrowd.domain.webhooks import DeliveryStatus
 from escrowd.service.front.answering import Answer
@@ -147,8 +147,11 @@ async def list_deliveries(
     id_ = webhook_id(webhook)
     async with parts.store.reading() as tx:
         page = await parts.webhooks.deliveries(tx, id_, DeliveryStatus(status) if status else None, cursor, limit)
+        ahead = await work_ahead(tx.clock)
     following = None if page.next is None else str(page.next)
-    return json_response(wire.DeliveryPage(items=tuple(map(delivery_shown, page.items)), next=following))
+    return json_response(
+        wire.DeliveryPage(items=tuple(delivery_shown(each, ahead) for each in page.items), next=following)
+    )
 
 
 @router.post(
@@ -171,7 +174,7 @@ async def redeliver(
     async def act(tx: FrontTransaction) -> Answer:
         again = await parts.webhooks.redeliver(tx, id_, which)
         await tx.audit.note(asked.caller.name, "redeliver", which)
-        return said(delivery_shown(again))
+        return said(delivery_shown(again, await work_ahead(tx.clock)))
 
     return respond(await parts.answering.once(asked, act))
 

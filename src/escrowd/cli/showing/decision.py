@@ -94,6 +94,8 @@ def _remarks(foreseen: Foreseen) -> Iterator[RenderableType]:
     goes_to = foreseen.step.after.status
     if foreseen.going_on is not None:
         yield Text(f"\nPayout {foreseen.going_on.id} was signed already, and the same transactions are sent again.")
+    elif foreseen.escrow.has_ended:
+        yield Text("\nLate money goes back to the buyer, as far as it can be spent now.")
     elif goes_to in _NOTHING_PAID:
         yield Text(f"\nNothing is paid: {_NOTHING_PAID[goes_to]}")
     if foreseen.trouble:
@@ -105,5 +107,9 @@ def _remarks(foreseen: Foreseen) -> Iterator[RenderableType]:
 _NOTHING_PAID: Final = {
     Status.CONFIRMING: "a wallet looks at the deposit again, and the escrow goes on if it agrees.",
     Status.AWAITING_FUNDING: "the escrow waits for its deposit again.",
-    Status.CANCELLED: "nothing was paid in. The address stays watched, and late money goes back to the buyer.",
+    Status.CANCELLED: "nothing is left to pay. The address stays watched, and late money goes back to the buyer.",
+    **dict.fromkeys(
+        (Status.COMPLETED, Status.REFUNDED, Status.SPLIT),
+        "nothing is left to pay, and the escrow ends as its payout in the chain says.",
+    ),
 }

@@ -42,7 +42,7 @@ def escrows_shown(views: Sequence[CallersView], *, more: bool) -> ShownEscrows:
 def escrows_table(views: Sequence[CallersView]) -> RenderableType:
     """Return a table of escrows."""
     if not views:
-        return Text("there is no such escrow")
+        return Text("no escrows match")
     return table(
         "id",
         "status",
@@ -127,6 +127,9 @@ def _leaves(said: object, before: str = "") -> Iterable[tuple[str, object]]:
             continue
         if isinstance(value, dict):
             yield from _leaves(value, f"{before}{name}.")
+        elif name == "payments":
+            # Their amounts and heights are shown with the deposit.
+            yield f"{before}{name}", [each["txid"] for each in value]
         else:
             yield f"{before}{name}", value
 

@@ -34,23 +34,33 @@ _MEANINGS: Final = {
     "release": "pay the deposit to the vendor",
     "refund": "pay the deposit back to the buyer",
     "rule": "divide the deposit, in the arbiter's place",
+    "split": "divide what is left between vendor and buyer",
+    "settle": "close it; nothing is left that is worth its fee",
     "cancel": "call it off; nothing was paid in",
 }
+
+
+#: They need a share. Half is only an example.
+_DIVIDING: Final = frozenset({"rule", "split"})
 
 
 def _steps(escrow: Escrow, allowed: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     for action in allowed:
         if action == "resume":
             yield action, _resumes(escrow), f"resume {escrow.id}"
-        elif action == "rule":
-            yield action, _MEANINGS[action], f"rule {escrow.id} --vendor-share {escrow.divisible}"
+        elif action in _DIVIDING:
+            yield action, _MEANINGS[action], f"{action} {escrow.id} --vendor-share {escrow.divisible // 2}"
+        elif action == "settle":
+            yield action, _MEANINGS[action], f"settle {escrow.id} --reason TEXT"
         elif action in _MEANINGS:
             yield action, _MEANINGS[action], f"{action} {escrow.id}"
 
 
 def _resumes(escrow: Escrow) -> str:
+    if escrow.has_ended:
+        return "send late money back to the buyer that could not be sent before"
     if escrow.hold is not None and escrow.hold.since is Status.PAYING:
-        return "go on with the payout that was ordered"
+        return "carry out the same decision on what is there now"
     if escrow.is_seen_in_full:
-        return "let a wallet look at the deposit again, and go on if it agrees"
-    return "wait for the deposit again"
+        return "let a wallet judge the deposit anew, and go on if it agrees"
+    return "wait for the deposit again, with a new period to pay"

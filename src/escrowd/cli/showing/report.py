@@ -8,6 +8,7 @@ import msgspec
 from escrowd.api.showing import escrow_shown
 from escrowd.cli.inspecting import Inspection
 from escrowd.cli.showing.audit import ShownEntry, entry_shown
+from escrowd.cli.showing.held import ShownHeld, held_shown
 from escrowd.cli.showing.next_steps import NextStep, next_steps
 from escrowd.domain.payouts.records import Attempt
 from escrowd.service.event_view import event_json
@@ -61,6 +62,8 @@ class Report(msgspec.Struct, frozen=True):
 
     escrow: wire.Escrow
     next_steps: list[NextStep]
+    #: What happened, what is left and what each command would do, where the escrow is held.
+    held: ShownHeld | None
     waiting_effects: list[ShownEffect]
     work: ShownWork | None
     attempts: list[ShownAttempt]
@@ -75,7 +78,8 @@ def report(inspection: Inspection, config: Path | None = None) -> Report:
     view = inspection.view
     return Report(
         escrow=escrow_shown(view),
-        next_steps=list(next_steps(view.escrow, view.allowed_actions, config)),
+        next_steps=list(next_steps(view.escrow, inspection.allowed_actions, config)),
+        held=held_shown(inspection, config),
         waiting_effects=[_effect(each) for each in inspection.effects],
         work=_work(inspection.work),
         attempts=[_attempt(each) for each in inspection.attempts],

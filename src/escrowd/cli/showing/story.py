@@ -12,9 +12,10 @@ from escrowd.cli.inspecting import Inspection
 from escrowd.cli.showing.audit import audit_table
 from escrowd.cli.showing.decision import receiver
 from escrowd.cli.showing.escrows import PER_SECOND, deadline_text, log_table, status_text
+from escrowd.cli.showing.held import ways_table, what_happened, what_is_left
 from escrowd.cli.showing.next_steps import next_steps
 from escrowd.cli.showing.paper import NOTHING, facts, moment_text, plain, span_text, table, xmr
-from escrowd.domain.escrow.assess import Judgement
+from escrowd.domain.escrow.assess import Judgement, judge_lost
 from escrowd.domain.escrow.diagram import MEANINGS
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.outputs import WhyNot
@@ -27,6 +28,7 @@ WHY_NOT: Final = {
     WhyNot.LOCKED: "no: its sender locked it",
     WhyNot.LATE: "no: it came after the end, or after the payout was planned",
     WhyNot.DOUBLE_SPENT: "no: another transaction spends the same money",
+    WhyNot.REORGED: "no: lost by a reorganisation or by the pool",
 }
 
 
@@ -42,6 +44,8 @@ def story(inspection: Inspection, config: Path | None = None) -> RenderableType:
         ("done by people and programs", audit_table(inspection.audit)),
         ("what you may do now", _next(inspection, config)),
     ]
+    if inspection.view.escrow.status is Status.HELD:
+        sections[1:1] = [("what is left", what_is_left(inspection.view.escrow))]
     return Group(*(part for title, content in sections for part in _section(title, content)))
 
 
@@ -99,12 +103,13 @@ def _deposit(inspection: Inspection) -> RenderableType:
                     f"{late}{uncounted}; final after {escrow.terms.confirmations} confirmations",
                 ),
                 ("scanned", f"{inspection.view.account.ledger.chain_height} blocks"),
-                *(("spent outside", each) for each in escrow.outside_spends),
+                *what_happened(inspection),
             ]
         )
     ]
-    if inspection.view.judgements:
-        parts.append(_payments(inspection.view.judgements))
+    payments = (*inspection.view.judgements, *judge_lost(inspection.view.account.ledger))
+    if payments:
+        parts.append(_payments(payments))
     return Group(*parts)
 
 
@@ -181,7 +186,9 @@ def _due(due_at: int | None, now: int) -> str:
 
 def _next(inspection: Inspection, config: Path | None) -> RenderableType:
     escrow = inspection.view.escrow
-    steps = next_steps(escrow, inspection.view.allowed_actions, config)
+    if escrow.status is Status.HELD:
+        return ways_table(inspection, config)
+    steps = next_steps(escrow, inspection.allowed_actions, config)
     if steps:
         return Group(*(line for each in steps for line in (Text(f"{each.meaning}:"), _command(each.command))))
     waits = "the arbiter or the parties" if escrow.status is Status.DISPUTED else "the parties, the chain or the clock"

@@ -5,11 +5,19 @@ ledger and the escrow, so it may be asked again at any time, and says nothing ne
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from escrowd.domain.escrow.events import DepositConfirmed, DepositReorged, DepositSeen, Event, SpentOutside
-from escrowd.domain.escrow.facts import DepositFacts, Escrow, Moment
+from escrowd.domain.escrow.events import (
+    DepositConfirmed,
+    DepositReorged,
+    DepositSeen,
+    DepositSpent,
+    Event,
+    SpentOutside,
+)
+from escrowd.domain.escrow.facts import DepositFacts, Escrow, Moment, PaymentFact
+from escrowd.domain.escrow.payments import Payments, with_payments
 from escrowd.domain.escrow.status import ENDED, Status
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import SPENDABLE_AGE, ReceivedOutput, Spend, WhyNot, credited_once
@@ -32,8 +40,26 @@ class Ledger:
     spends: tuple[Spend, ...] = ()
     #: Ids of all transactions that the service itself sent for this escrow.
     our_txids: frozenset[str] = frozenset()
-    #: One-time keys of the outputs that the ordered payout spends; empty before there is one.
+    #: Key image of each one-time key, hex, as far as wallets have computed them.
+    key_images: Mapping[str, str] = field(default_factory=dict)
+    #: One-time keys of the outputs that the ordered payout under way is to spend; empty where none is under way.
+    planned: frozenset[str] = frozenset()
+    #: One-time keys of the outputs that ordered payouts have spent or are to spend: no late money.
     paid_out: frozenset[str] = frozenset()
+    #: Outputs that were in a block or in the pool and are in neither now, as they were last; the latest loss last.
+    lost: tuple[ReceivedOutput, ...] = ()
+
+    @property
+    def spent(self) -> frozenset[str]:
+        """One-time keys of the outputs that a transaction in a block spends."""
+        images = {each.key_image for each in self.spends if each.height is not None}
+        return frozenset(key for key, image in self.key_images.items() if image in images)
+
+    @property
+    def spent_outside(self) -> frozenset[str]:
+        """One-time keys of the outputs that a transaction in a block spends which is not the service's own."""
+        images = {each.key_image for each in self.spends if each.height is not None and each.txid not in self.our_txids}
+        return frozenset(key for key, image in self.key_images.items() if image in images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +106,22 @@ def deposit_facts(escrow: Escrow, ledger: Ledger) -> DepositFacts:
     judged = judge(escrow, ledger)
     if escrow.status in ENDED:
         late = [each for each in judged if _goes_back(each, ledger)]
-        spendable = (each for each in late if is_spendable(each.output, ledger))
-        return replace(escrow.deposit, late_seen=_sum(late), late_spendable=_sum(spendable))
+        spendable = [each for each in late if is_spendable(each.output, ledger)]
+        spent = ledger.spent
+        return replace(
+            escrow.deposit,
+            late_seen=_sum(late),
+            late_spendable=_sum(spendable),
+            late_spent=_sum(each for each in spendable if each.output.key in spent),
+        )
     counts = [each for each in judged if each.reason is None]
+    spent = ledger.spent
     return DepositFacts(
         seen=_sum(counts),
         confirmed=_sum(each for each in counts if each.confirmations >= escrow.terms.confirmations),
         late_seen=_sum(each for each in judged if each.reason is WhyNot.LATE),
         uncounted=_sum(each for each in judged if each.reason in _NEVER_COUNTS),
+        spent=_sum(each for each in counts if each.output.key in spent),
     )
 
 
@@ -95,7 +129,14 @@ def assess(escrow: Escrow, ledger: Ledger) -> tuple[Event, ...]:
     """Return the events of the chain that happened since the facts of the escrow were noted, in order."""
     if escrow.address is None:
         return ()
-    return (*_spent_outside(escrow, ledger), *_changes(escrow.deposit, deposit_facts(escrow, ledger)))
+    events = (*_spent_outside(escrow, ledger), *_changes(escrow.deposit, deposit_facts(escrow, ledger)))
+    payments = Payments(_payments(escrow, ledger), ledger.outputs, ledger.lost)
+    return with_payments(events, escrow.payments, payments) if events else ()
+
+
+def judge_lost(ledger: Ledger) -> tuple[Judgement, ...]:
+    """Return what left blocks and pool, to be shown beside what is there."""
+    return tuple(Judgement(each, 0, WhyNot.REORGED) for each in ledger.lost)
 
 
 def is_spendable(output: ReceivedOutput, ledger: Ledger) -> bool:
@@ -128,13 +169,32 @@ def _reason(escrow: Escrow, ledger: Ledger, output: ReceivedOutput) -> WhyNot | 
     if reason is not None or output.key in ledger.paid_out:
         return reason
     # An escrow that is held keeps its planned payout, until that is abandoned.
-    is_planned = escrow.status in (Status.PAYING, Status.HELD) and bool(ledger.paid_out)
+    is_planned = escrow.status in (Status.PAYING, Status.HELD) and bool(ledger.planned)
     return WhyNot.LATE if is_planned or escrow.status in ENDED else None
 
 
 def _goes_back(judgement: Judgement, ledger: Ledger) -> bool:
-    """Whether it goes back to the buyer after the end: everything that the payout did not take along."""
-    return judgement.output.key not in ledger.paid_out and judgement.reason is not WhyNot.DOUBLE_SPENT
+    """Whether it goes back to the buyer after the end, or went: everything that no payout and no other took along."""
+    key = judgement.output.key
+    is_gone = key in ledger.paid_out or key in ledger.spent_outside
+    return not is_gone and judgement.reason is not WhyNot.DOUBLE_SPENT
+
+
+def _payments(escrow: Escrow, ledger: Ledger) -> tuple[PaymentFact, ...]:
+    return tuple(
+        PaymentFact(
+            each.output.txid,
+            each.output.index,
+            each.output.key,
+            each.output.amount,
+            each.output.height,
+            confirmed=each.confirmations >= escrow.terms.confirmations
+            if each.reason is None
+            else is_spendable(each.output, ledger),
+            reason=each.reason,
+        )
+        for each in judge(escrow, ledger)
+    )
 
 
 def _sum(judgements: Iterable[Judgement]) -> int:
@@ -147,11 +207,17 @@ def _changes(old: DepositFacts, new: DepositFacts) -> tuple[Event, ...]:
     if _is_less(new, old):
         old = _least_of(new, old)
         events.append(DepositReorged(old))
-    seen = replace(new, confirmed=min(old.confirmed, new.seen), late_spendable=old.late_spendable)
+    if new.spent > old.spent:
+        old = replace(old, spent=new.spent)
+        events.append(DepositSpent(old))
+    deep = replace(new, spent=old.spent, late_spent=old.late_spent)
+    seen = replace(deep, confirmed=min(old.confirmed, new.seen), late_spendable=old.late_spendable)
     if seen != old:
         events.append(DepositSeen(seen))
-    if new != seen:
-        events.append(DepositConfirmed(new))
+    if deep != seen:
+        events.append(DepositConfirmed(deep))
+    if new != deep:
+        events.append(DepositSpent(new))
     return tuple(events)
 
 
@@ -174,6 +240,8 @@ def _least_of(new: DepositFacts, old: DepositFacts) -> DepositFacts:
         late_seen=min(new.late_seen, old.late_seen),
         late_spendable=min(new.late_spendable, old.late_spendable),
         uncounted=min(new.uncounted, old.uncounted),
+        spent=old.spent,
+        late_spent=old.late_spent,
     )
 
 

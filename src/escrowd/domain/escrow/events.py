@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from escrowd.domain.escrow.facts import DepositFacts, HoldReason
+from escrowd.domain.escrow.facts import DepositFacts, HoldReason, PaymentFact
 from escrowd.domain.escrow.status import DeadlineName
 from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.parties import WalletRole
-from escrowd.domain.payouts.records import PayoutKind
+from escrowd.domain.payouts.records import PayoutKind, PayoutOrder
 
 # --- the keys --------------------------------------------------------------------------------------------------------
 
@@ -35,6 +35,10 @@ class DepositSeen:
     """More money came into pool or chain."""
 
     deposit: DepositFacts
+    #: Payments that changed, the largest first.
+    payments: tuple[PaymentFact, ...] = ()
+    #: How many payments there are besides the largest ones, which alone are listed.
+    unlisted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,26 @@ class DepositConfirmed:
     """More money is as deep as the terms ask, or late money can be spent."""
 
     deposit: DepositFacts
+    #: Payments that changed, the largest first.
+    payments: tuple[PaymentFact, ...] = ()
+    #: How many payments there are besides the largest ones, which alone are listed.
+    unlisted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DepositReorged:
     """Money left the pool or the chain, or is less deep than it was."""
+
+    deposit: DepositFacts
+    #: Payments that left blocks and pool, marked as ``reorged``, or are less deep now, the largest first.
+    payments: tuple[PaymentFact, ...] = ()
+    #: How many payments there are besides the largest ones, which alone are listed.
+    unlisted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DepositSpent:
+    """What is left of the deposit changed: a transaction in a block spends some of it, or no longer does."""
 
     deposit: DepositFacts
 
@@ -129,7 +148,27 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The operator found nothing wrong: the escrow goes on where it was held."""
+    """The operator found nothing wrong: the escrow goes on where it was held, or late money is sent back after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """The operator divides what is left: ``vendor_share`` piconero for the vendor's side, the rest for the buyer."""
+
+    vendor_share: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The operator closes an escrow of which nothing is left that is worth the fee of paying it out.
+
+    The service adds the facts: ``residue`` is the amount, in piconero, up to which nothing is, and ``paid`` what the
+    last payout in a block has carried out.
+    """
+
+    reason: str
+    residue: int = 0
+    paid: PayoutOrder | None = None
 
 
 # --- the network -----------------------------------------------------------------------------------------------------
@@ -183,11 +222,23 @@ class PayoutBroadcast:
 
 @dataclass(frozen=True, slots=True)
 class PayoutConfirmed:
-    """All transactions of a payout are as deep as the terms ask."""
+    """All transactions of a payout that can be mined are as deep as the terms ask."""
 
     payout: str
     kind: PayoutKind
     txids: tuple[str, ...]
+    #: The decision that it carries out; ``None`` for the return of late money.
+    order: PayoutOrder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutReinstated:
+    """A payout that had been given up is in a block after all: it takes the place of what was decided later."""
+
+    payout: str
+    kind: PayoutKind
+    txids: tuple[str, ...]
+    order: PayoutOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +251,11 @@ class PayoutReorged:
 
 @dataclass(frozen=True, slots=True)
 class PayoutFailed:
-    """A payout cannot be made or cannot become final."""
+    """A payout cannot be made or cannot become final. ``payout`` names it where it is given up for good."""
 
     reason: HoldReason
     details: str
+    payout: str = ""
 
 
 Event: TypeAlias = (
@@ -212,6 +264,7 @@ Event: TypeAlias = (
     | DepositSeen
     | DepositConfirmed
     | DepositReorged
+    | DepositSpent
     | FundingVerified
     | FundingRefuted
     | UnfundedVerified
@@ -225,11 +278,14 @@ Event: TypeAlias = (
     | SplitAccepted
     | Ruled
     | Resumed
+    | Divided
+    | Settled
     | ForkApproaching
     | CacheRemade
     | DeadlineReached
     | PayoutBroadcast
     | PayoutConfirmed
+    | PayoutReinstated
     | PayoutReorged
     | PayoutFailed
 )

@@ -6,7 +6,8 @@ from enum import StrEnum
 from escrowd.domain.escrow.status import ENDED, DeadlineName, Status, Who
 from escrowd.domain.escrow.terms import Overpayment, Terms
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.payouts.records import PayoutKind
+from escrowd.domain.outputs import WhyNot
+from escrowd.domain.payouts.records import PayoutOrder as PayoutOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,39 @@ class DepositFacts:
     late_spendable: int = 0
     #: Money that never counts: locked, or to another address of the wallet. At the end of an escrow it is late, too.
     uncounted: int = 0
+    #: Of ``seen``, what a transaction in a block has spent.
+    spent: int = 0
+    #: Of ``late_spendable``, what a transaction in a block has spent.
+    late_spent: int = 0
+
+    @property
+    def unspent(self) -> int:
+        """Money that counts and is not spent, in piconero."""
+        return max(0, self.seen - self.spent)
+
+    @property
+    def spendable(self) -> int:
+        """What a decision can pay out: of what is as deep as the terms ask, what is not spent, in piconero."""
+        return max(0, self.confirmed - self.spent)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFact:
+    """One payment, as it was at the last look."""
+
+    txid: str
+    #: Its place among the outputs of the transaction; 0 where a wallet found it, which does not know the place.
+    output: int
+    #: One-time public key, hex: with the transaction it names the output.
+    key: str
+    #: Piconero.
+    amount: int
+    #: Height of its block, or of the last one that held it; ``None`` in the pool.
+    height: int | None
+    #: It is as deep as the terms ask; of money that does not count: it can be spent.
+    confirmed: bool
+    #: Why it does not count; ``None`` where it does.
+    reason: WhyNot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +90,6 @@ class SplitProposal:
 
     by: Who
     vendor_share: int
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutOrder:
-    """A decision on the money, and whose word it was. ``version`` is that of the step in which it fell."""
-
-    kind: PayoutKind
-    vendor_share: int
-    by: Who
-    version: int
 
 
 class HoldReason(StrEnum):
@@ -137,6 +161,8 @@ class Escrow:
     #: Height of the chain when the keys were made: no deposit can be older.
     restore_height: int | None = None
     deposit: DepositFacts = field(default_factory=DepositFacts)
+    #: The largest payments that are there, as they were noted.
+    payments: tuple[PaymentFact, ...] = ()
     deadline: Deadline | None = None
     proposal: SplitProposal | None = None
     order: PayoutOrder | None = None
@@ -166,17 +192,17 @@ class Escrow:
 
     @property
     def is_seen_in_full(self) -> bool:
-        """Whether enough money that counts is in pool or chain."""
-        return self.deposit.seen >= self.terms.least_deposit
+        """Whether enough money that counts is in pool or chain, and not spent."""
+        return self.deposit.unspent >= self.terms.least_deposit
 
     @property
     def is_confirmed_in_full(self) -> bool:
-        """Whether enough money that counts is as deep as the terms ask."""
-        return self.deposit.confirmed >= self.terms.least_deposit
+        """Whether enough money that counts is as deep as the terms ask, and not spent."""
+        return self.deposit.spendable >= self.terms.least_deposit
 
     @property
     def divisible(self) -> int:
         """What there is to be divided between vendor and buyer, in piconero: the deposit without a returned excess."""
         if self.terms.overpayment is Overpayment.KEEP:
-            return self.deposit.confirmed
-        return min(self.deposit.confirmed, self.terms.amount)
+            return self.deposit.spendable
+        return min(self.deposit.spendable, self.terms.amount)

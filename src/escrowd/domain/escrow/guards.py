@@ -13,9 +13,10 @@ from escrowd.domain.escrow.events import (
     PayoutBroadcast,
     PayoutConfirmed,
     PayoutReorged,
+    Settled,
     SplitAccepted,
 )
-from escrowd.domain.escrow.facts import Escrow, ForkNotice
+from escrowd.domain.escrow.facts import Escrow, ForkNotice, HoldReason
 from escrowd.domain.escrow.status import Status, Who
 from escrowd.domain.payouts.records import PayoutKind
 
@@ -81,6 +82,11 @@ def late_money_can_be_spent(escrow: Escrow, _event: Event, _who: Who) -> bool:
     return escrow.deposit.late_spendable > 0
 
 
+def late_money_is_left(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """There is no late money that can be sent back."""
+    return escrow.deposit.late_spendable > escrow.deposit.late_spent
+
+
 # --- where it came from ----------------------------------------------------------------------------------------------
 
 
@@ -95,24 +101,50 @@ def confirmed_and_returns_to(status: Status) -> Guard:
     return guard
 
 
-def held_while_paying(escrow: Escrow, _event: Event, _who: Who) -> bool:
-    """It was not being paid out when it was held."""
-    return escrow.hold is not None and escrow.hold.since is Status.PAYING
+def held_while_paying_with_money(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """It could only be held again: too little is left for what was decided, or the deposit came in too many parts."""
+    # A split needs what it gives the vendor's side; anything else can be carried out while something is left.
+    if escrow.order is None or not _was_held_while_paying(escrow):
+        return False
+    least = escrow.order.vendor_share if escrow.order.kind is PayoutKind.SPLIT else 1
+    return escrow.deposit.unspent >= max(1, least)
 
 
-def held_before_paying_with_money(escrow: Escrow, event: Event, who: Who) -> bool:
-    """It was being paid out when it was held, or not enough money is seen."""
-    return not held_while_paying(escrow, event, who) and escrow.is_seen_in_full
+def held_before_paying_with_money(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """It was being paid out when it was held, not enough money is there, or that came in too many parts."""
+    if _was_held_while_paying(escrow) or not escrow.is_seen_in_full:
+        return False
+    # The check of the deposit would hold it again for its parts. While none is confirmed, no other command is possible.
+    came_in_parts = escrow.hold is not None and escrow.hold.reason is HoldReason.TOO_MANY_PARTS
+    return not (came_in_parts and escrow.deposit.spendable)
 
 
-def held_before_paying_without_money(escrow: Escrow, event: Event, who: Who) -> bool:
-    """It was being paid out when it was held, or enough money is seen."""
-    return not held_while_paying(escrow, event, who) and not escrow.is_seen_in_full
+def held_before_paying_without_money(escrow: Escrow, _event: Event, _who: Who) -> bool:
+    """It was being paid out when it was held, or enough money is there."""
+    return not _was_held_while_paying(escrow) and not escrow.is_seen_in_full
 
 
 def a_deposit_is_there(escrow: Escrow, _event: Event, _who: Who) -> bool:
     """There is no confirmed money that could be paid out."""
-    return escrow.deposit.confirmed > 0
+    return escrow.deposit.spendable > 0
+
+
+def settled_after(paid: PayoutKind | None) -> Guard:
+    """Return the guard of an escrow with nothing left to pay out, whose last payout in a block was of this kind."""
+
+    def guard(escrow: Escrow, event: Event, _who: Who) -> bool:
+        if not isinstance(event, Settled):
+            return False
+        kind = event.paid.kind if event.paid is not None else None
+        return kind is paid and escrow.deposit.unspent <= event.residue
+
+    guard.__name__ = f"nothing_is_left_after_{f'a_{paid}' if paid else 'no_payout'}"
+    guard.__doc__ = "Money is left that can be paid out: release, refund or split it."
+    return guard
+
+
+def _was_held_while_paying(escrow: Escrow) -> bool:
+    return escrow.hold is not None and escrow.hold.since is Status.PAYING
 
 
 # --- the network -----------------------------------------------------------------------------------------------------

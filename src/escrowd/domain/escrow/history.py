@@ -44,9 +44,16 @@ def types_of(step: Step) -> tuple[str, ...]:
 
 
 def data_of(step: Step) -> str:
-    """Write down what a step says, as canonical JSON: keys sorted, amounts as strings."""
+    """Write down what a step says, as canonical JSON: keys sorted, amounts as strings.
+
+    The step by which an escrow becomes held gives the reason, and the status that it came from.
+    """
+    was_held = step.before is not None and step.before.hold is not None
+    hold = {} if was_held or step.after.hold is None else {"hold": _plain(step.after.hold)}
     content = {
+        **hold,
         "event": type(step.event).__name__,
+        "reference": step.after.terms.reference,
         "status_before": step.before.status if step.before else None,
         "status": step.after.status,
         "details": _plain(step.event),

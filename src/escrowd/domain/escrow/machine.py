@@ -17,17 +17,22 @@ from escrowd.domain.escrow.events import (
     DepositConfirmed,
     DepositReorged,
     DepositSeen,
+    DepositSpent,
     Disputed,
+    Divided,
     Event,
     ForkApproaching,
     FundingRefuted,
     KeysReady,
+    PayoutConfirmed,
     PayoutFailed,
+    PayoutReinstated,
     PayoutReorged,
     Refunded,
     Released,
     Resumed,
     Ruled,
+    Settled,
     SpentOutside,
     SplitAccepted,
     SplitProposed,
@@ -42,6 +47,7 @@ from escrowd.domain.escrow.facts import (
     PayoutOrder,
     SplitProposal,
 )
+from escrowd.domain.escrow.payments import loss_in_words, noted_after
 from escrowd.domain.escrow.status import (
     DEADLINE_OF,
     HOLDING,
@@ -100,6 +106,8 @@ ACTIONS: Final[dict[str, type[Event]]] = {
     "accept-split": SplitAccepted,
     "cancel": Cancelled,
     "resume": Resumed,
+    "split": Divided,
+    "settle": Settled,
 }
 
 
@@ -120,7 +128,7 @@ def step(escrow: Escrow, event: Event, who: Who, moment: Moment) -> Step:
 
     """
     noted = _with_facts(escrow, event)
-    row = _the_row(noted, event, who)
+    row = _the_row(escrow, noted, event, who)
     _check_share(noted, event)
     after = _moved(noted, row.goes_to or escrow.status, event, who, moment)
     return Step(escrow, after, event, who, moment, row.tells, row.and_then)
@@ -132,9 +140,13 @@ def is_allowed(escrow: Escrow, event: Event, who: Who) -> bool:
     return any(row.provided(_with_facts(escrow, event), event, who) for row in rows)
 
 
-def allowed_actions(escrow: Escrow, who: Who) -> tuple[str, ...]:
-    """Return the names of what somebody may do now, in the order of :data:`ACTIONS`."""
-    return tuple(name for name, kind in ACTIONS.items() if is_allowed(escrow, _sample(kind, escrow), who))
+def allowed_actions(escrow: Escrow, who: Who, residue: int = 0) -> tuple[str, ...]:
+    """Return the names of what an actor may do now, in the order of :data:`ACTIONS`.
+
+    ``residue`` is the amount, in piconero, up to which what is left of the deposit is not worth its fee.
+    """
+    samples = ((name, _sample(kind, escrow, residue)) for name, kind in ACTIONS.items())
+    return tuple(name for name, sample in samples if is_allowed(escrow, sample, who))
 
 
 def due_event(escrow: Escrow, running: int) -> DeadlineReached | None:
@@ -155,14 +167,14 @@ def kind_of_share(vendor_share: int, divisible: int) -> PayoutKind:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _the_row(noted: Escrow, event: Event, who: Who) -> Row:
+def _the_row(escrow: Escrow, noted: Escrow, event: Event, who: Who) -> Row:
     rows = tuple(rows_for(noted.status, type(event), who))
     passing = [row for row in rows if row.provided(noted, event, who)]
     if len(passing) > 1:
         raise AmbiguousTable(f"{len(passing)} rows fit {type(event).__name__} of {who} while {noted.status}")
     if passing:
         return passing[0]
-    allowed = allowed_actions(noted, who)
+    allowed = allowed_actions(escrow, who)
     instead = f"; allowed for the {who}: {', '.join(allowed) or 'nothing'}"
     if rows:
         raise IllegalMove(f"{_action(event)} is not possible now: {_objection(rows[0])}{instead}", allowed)
@@ -179,7 +191,7 @@ def _action(event: Event) -> str:
     return next((name for name, kind in ACTIONS.items() if isinstance(event, kind)), type(event).__name__)
 
 
-def _sample(kind: type[Event], escrow: Escrow) -> Event:
+def _sample(kind: type[Event], escrow: Escrow, residue: int) -> Event:
     """Make an event of this kind that is well formed, to ask the table about it."""
     if kind is SplitAccepted:
         return SplitAccepted(escrow.proposal.vendor_share if escrow.proposal else 0)
@@ -187,6 +199,11 @@ def _sample(kind: type[Event], escrow: Escrow) -> Event:
         return SplitProposed(0)
     if kind is Ruled:
         return Ruled(0)
+    if kind is Divided:
+        return Divided(0)
+    if kind is Settled:
+        # Which end it would be does not matter to whether it is possible: the service adds what was paid.
+        return Settled("", residue)
     return _PLAIN[kind]
 
 
@@ -197,7 +214,10 @@ _PLAIN: Final[dict[type[Event], Event]] = {
 
 
 def _check_share(noted: Escrow, event: Event) -> None:
-    if isinstance(event, SplitProposed | SplitAccepted | Ruled) and not 0 <= event.vendor_share <= noted.divisible:
+    if (
+        isinstance(event, SplitProposed | SplitAccepted | Ruled | Divided)
+        and not 0 <= event.vendor_share <= noted.divisible
+    ):
         raise InvalidShare(
             f"the vendor's share must be 0 to {noted.divisible} piconero, all that there is to divide, "
             f"not {event.vendor_share}"
@@ -209,16 +229,15 @@ def _with_facts(escrow: Escrow, event: Event) -> Escrow:
     match event:
         case KeysReady(address, restore_height):
             return replace(escrow, address=address, restore_height=restore_height)
-        case DepositSeen(deposit) | DepositConfirmed(deposit) | DepositReorged(deposit):
+        case DepositSeen(deposit) | DepositConfirmed(deposit) | DepositReorged(deposit) | DepositSpent(deposit):
             return replace(escrow, deposit=deposit)
         case SpentOutside(txid):
             return replace(escrow, outside_spends=tuple(dict.fromkeys((*escrow.outside_spends, txid))))
-        case PayoutReorged(kind=kind) if kind is not PayoutKind.RETURN:
+        case PayoutReorged(kind=kind) | PayoutReinstated(kind=kind) if (
+            escrow.has_ended and kind is not PayoutKind.RETURN
+        ):
             # Late money waits until the payout is final again, and is counted anew then.
-            return replace(escrow, deposit=replace(escrow.deposit, late_seen=0, late_spendable=0))
-        case Resumed():
-            # Whoever resumes says that nothing is wrong. What is still spent outside is told once more.
-            return replace(escrow, outside_spends=())
+            return replace(escrow, deposit=replace(escrow.deposit, late_seen=0, late_spendable=0, late_spent=0))
         case _:
             return escrow
 
@@ -229,6 +248,7 @@ def _moved(noted: Escrow, status: Status, event: Event, who: Who, moment: Moment
         noted,
         status=status,
         version=noted.version + 1,
+        payments=noted_after(noted.payments, event),
         proposal=_proposal(noted, status, event, who),
         order=_order(noted, status, event, who),
         returns_to=noted.status if noted.status in HOLDING else noted.returns_to,
@@ -267,19 +287,33 @@ def _proposal(noted: Escrow, status: Status, event: Event, who: Who) -> SplitPro
 
 
 def _order(noted: Escrow, status: Status, event: Event, who: Who) -> PayoutOrder | None:
-    """Note the decision on the money: the word that leads to a payout."""
-    if status is not Status.PAYING or noted.status is Status.PAYING:
-        return noted.order
-    version = noted.version + 1
+    """Note the decision on the money: the word that leads to a payout, or that of the payout that is in the chain."""
+    if isinstance(event, PayoutReinstated | PayoutConfirmed) and event.order is not None:
+        return event.order
+    if isinstance(event, Settled):
+        return event.paid  # whatever came to be decided later was not carried out
+    is_decided = status is Status.PAYING and noted.status is not Status.PAYING
+    return _decision(noted, event, who) if is_decided else noted.order
+
+
+def _decision(noted: Escrow, event: Event, who: Who) -> PayoutOrder | None:
+    order = noted.order
     match event:
         case Released() | DeadlineReached(name=DeadlineName.INSPECTION):
-            return PayoutOrder(PayoutKind.RELEASE, noted.divisible, who, version)
+            order = PayoutOrder(PayoutKind.RELEASE, noted.divisible, who, noted.version + 1)
         case Refunded() | DeadlineReached(name=DeadlineName.DELIVERY):
-            return PayoutOrder(PayoutKind.REFUND, 0, who, version)
-        case SplitAccepted(vendor_share) | Ruled(vendor_share):
-            return PayoutOrder(kind_of_share(vendor_share, noted.divisible), vendor_share, who, version)
+            order = PayoutOrder(PayoutKind.REFUND, 0, who, noted.version + 1)
+        case SplitAccepted(vendor_share) | Ruled(vendor_share) | Divided(vendor_share):
+            kind = kind_of_share(vendor_share, noted.divisible)
+            order = PayoutOrder(kind, vendor_share, who, noted.version + 1)
+        case Resumed() if order is not None:
+            # The same decision on what is there now. A release gives the vendor's side all that is to be divided.
+            is_release = order.kind is PayoutKind.RELEASE and noted.divisible > 0
+            share = noted.divisible if is_release else order.vendor_share
+            order = replace(order, vendor_share=share, version=noted.version + 1)
         case _:
-            return noted.order
+            pass
+    return order
 
 
 def _reminders(noted: Escrow, status: Status, event: Event) -> int:
@@ -307,9 +341,13 @@ def _why_held(event: Event) -> tuple[HoldReason, str]:
     match event:
         case FundingRefuted(details, reason):
             return reason, details
+        case DepositSpent():
+            return HoldReason.SPENT_OUTSIDE, "a transaction in the chain spends the deposit and is not ours"
         case SpentOutside(txid):
             return HoldReason.SPENT_OUTSIDE, f"transaction {txid} spends the deposit and is not ours"
         case PayoutFailed(reason, details):
             return reason, details
+        case DepositReorged(payments=payments) if lost := loss_in_words(payments):
+            return HoldReason.DEPOSIT_GONE, f"the deposit is no longer in the chain: {lost}"
         case _:
             return HoldReason.DEPOSIT_GONE, "the deposit is no longer in the chain"

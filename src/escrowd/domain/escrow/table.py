@@ -21,7 +21,9 @@ from escrowd.domain.escrow.events import (
     DepositConfirmed,
     DepositReorged,
     DepositSeen,
+    DepositSpent,
     Disputed,
+    Divided,
     Event,
     ForkApproaching,
     FundingRefuted,
@@ -30,11 +32,13 @@ from escrowd.domain.escrow.events import (
     PayoutBroadcast,
     PayoutConfirmed,
     PayoutFailed,
+    PayoutReinstated,
     PayoutReorged,
     Refunded,
     Released,
     Resumed,
     Ruled,
+    Settled,
     SpentOutside,
     SplitAccepted,
     SplitProposed,
@@ -88,6 +92,8 @@ def _row(
 _KEYING, _AWAITING, _CONFIRMING = Status.KEYING, Status.AWAITING_FUNDING, Status.CONFIRMING
 _FUNDED, _DELIVERED, _DISPUTED = Status.FUNDED, Status.DELIVERED, Status.DISPUTED
 _PAYING, _HELD = Status.PAYING, Status.HELD
+#: How an escrow of which payouts were signed can end.
+_SETTLED: Final = ENDED - {Status.EXPIRED}
 STAYS: Final = None
 
 _BUYER, _VENDOR, _ARBITER, _OPERATOR = Who.BUYER, Who.VENDOR, Who.ARBITER, Who.OPERATOR
@@ -112,12 +118,20 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(_AWAITING,   _SERVICE,  UnfundedVerified, _g.the_time_to_pay_is_over,         Status.EXPIRED,    _t.ESCROW_EXPIRED, _e.REST),
     *_row(_AWAITING,   _SERVICE,  FundingRefuted,   always,                             _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
 
+    *_row(_AWAITING,   _CHAIN,    DepositSpent,     _g.seen_in_part,                    STAYS),
+    *_row(_AWAITING,   _CHAIN,    DepositSpent,     _g.seen_in_full,                    _CONFIRMING),
+    *_row(_AWAITING,   _CHAIN,    DepositSpent,     _g.confirmed_in_full,               _CONFIRMING,       _e.VERIFY_FUNDING),
+
     *_row(_CONFIRMING, _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_SEEN),
     *_row(_CONFIRMING, _CHAIN,    DepositConfirmed, _g.not_confirmed_in_full,           STAYS,             _t.DEPOSIT_CONFIRMED),
     *_row(_CONFIRMING, _CHAIN,    DepositConfirmed, _g.confirmed_in_full,               STAYS,             _t.DEPOSIT_CONFIRMED, _e.VERIFY_FUNDING),
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.still_seen_in_full,              STAYS,             _t.DEPOSIT_REORGED),
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.gone_before_anybody_relied_on_it, _AWAITING,        _t.DEPOSIT_REORGED),
     *_row(_CONFIRMING, _CHAIN,    DepositReorged,   _g.gone_after_somebody_relied_on_it, _HELD,            _t.DEPOSIT_REORGED, _t.ESCROW_HELD, _e.TELL_OPERATOR),
+    *_row(_CONFIRMING, _CHAIN,    DepositSpent,     _g.seen_in_full,                    STAYS),
+    *_row(_CONFIRMING, _CHAIN,    DepositSpent,     _g.confirmed_in_full,               STAYS,             _e.VERIFY_FUNDING),
+    *_row(_CONFIRMING, _CHAIN,    DepositSpent,     _g.gone_before_anybody_relied_on_it, _AWAITING),
+    *_row(_CONFIRMING, _CHAIN,    DepositSpent,     _g.gone_after_somebody_relied_on_it, _HELD,            _t.ESCROW_HELD, _e.TELL_OPERATOR),
     *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_FUNDED), _FUNDED,         _t.ESCROW_FUNDED),
     *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_DELIVERED), _DELIVERED,   _t.ESCROW_FUNDED),
     *_row(_CONFIRMING, _SERVICE,  FundingVerified,  _g.confirmed_and_returns_to(_DISPUTED), _DISPUTED,     _t.ESCROW_FUNDED),
@@ -143,16 +157,21 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(HOLDING,     _CHAIN,    DepositReorged,   _g.seen_in_full,                    _CONFIRMING,       _t.DEPOSIT_REORGED),
     *_row(_FUNDED,     _CHAIN,    DepositReorged,   _g.seen_in_part,                    _AWAITING,         _t.DEPOSIT_REORGED),
     *_row({_DELIVERED, _DISPUTED}, _CHAIN, DepositReorged, _g.seen_in_part,             _HELD,             _t.DEPOSIT_REORGED, _t.ESCROW_HELD, _e.TELL_OPERATOR),
+    *_row(HOLDING,     _CHAIN,    DepositSpent,     _g.confirmed_in_full,               STAYS),
+    *_row(HOLDING,     _CHAIN,    DepositSpent,     _g.not_confirmed_in_full,           _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
     *_row({_AWAITING, _CONFIRMING, *HOLDING, _PAYING}, _CHAIN, SpentOutside, always,    _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
 
     *_row(_PAYING,     _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_LATE),
     *_row(_PAYING,     _CHAIN,    DepositConfirmed, always,                             STAYS),
     *_row(_PAYING,     _CHAIN,    DepositReorged,   always,                             STAYS,             _t.DEPOSIT_REORGED),
+    *_row({_PAYING, _HELD}, _CHAIN, DepositSpent,   always,                             STAYS),
     *_row(_PAYING,     _SERVICE,  PayoutBroadcast,  _g.it_is_what_was_ordered,          STAYS,             _t.PAYOUT_BROADCAST),
     *_row(_PAYING,     _SERVICE,  PayoutFailed,     always,                             _HELD,             _t.ESCROW_HELD, _e.TELL_OPERATOR),
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.RELEASE),    Status.COMPLETED,  _t.PAYOUT_CONFIRMED, _t.ESCROW_COMPLETED, _e.REST),
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.REFUND),     Status.REFUNDED,   _t.PAYOUT_CONFIRMED, _t.ESCROW_REFUNDED, _e.REST),
     *_row({_PAYING, _HELD}, _SERVICE, PayoutConfirmed, _g.it_is(PayoutKind.SPLIT),      Status.SPLIT,      _t.PAYOUT_CONFIRMED, _t.ESCROW_SPLIT, _e.REST),
+
+    *_row({_PAYING, _HELD, *_SETTLED}, _SERVICE, PayoutReinstated, always,                 _PAYING,           _t.PAYOUT_BROADCAST),
 
     *_row(Status.COMPLETED, _SERVICE, PayoutReorged, _g.it_is(PayoutKind.RELEASE),      _PAYING),
     *_row(Status.REFUNDED, _SERVICE, PayoutReorged, _g.it_is(PayoutKind.REFUND),        _PAYING),
@@ -161,6 +180,8 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(ENDED,       _CHAIN,    DepositSeen,      always,                             STAYS,             _t.DEPOSIT_LATE),
     *_row(ENDED,       _CHAIN,    DepositConfirmed, _g.late_money_can_be_spent,         STAYS,             _e.RETURN_LATE),
     *_row(ENDED,       _CHAIN,    DepositReorged,   always,                             STAYS,             _t.DEPOSIT_REORGED),
+    *_row(ENDED,       _CHAIN,    DepositSpent,     always,                             STAYS),
+    *_row(ENDED,       _OPERATOR, Resumed,          _g.late_money_is_left,              STAYS,             _e.RETURN_LATE),
     *_row(ENDED,       _SERVICE,  PayoutBroadcast,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_BROADCAST),
     *_row(ENDED,       _SERVICE,  PayoutConfirmed,  _g.it_is(PayoutKind.RETURN),        STAYS,             _t.PAYOUT_CONFIRMED, _e.RETURN_LATE, _e.REST),
     *_row(ENDED,       _SERVICE,  PayoutReorged,    _g.it_is(PayoutKind.RETURN),        STAYS),
@@ -172,11 +193,16 @@ TABLE: Final[tuple[Row, ...]] = (
     *_row(_HELD,       _CHAIN,    DepositConfirmed, always,                             STAYS,             _t.DEPOSIT_CONFIRMED),
     *_row(_HELD,       _CHAIN,    DepositReorged,   always,                             STAYS,             _t.DEPOSIT_REORGED),
     *_row(_HELD,       _CHAIN,    SpentOutside,     always,                             STAYS),
-    *_row(_HELD,       _OPERATOR, Resumed,          _g.held_while_paying,               _PAYING,           _e.PAY),
+    *_row(_HELD,       _OPERATOR, Resumed,          _g.held_while_paying_with_money,    _PAYING,           _e.PAY),
     *_row(_HELD,       _OPERATOR, Resumed,          _g.held_before_paying_with_money,   _CONFIRMING,       _e.VERIFY_FUNDING),
     *_row(_HELD,       _OPERATOR, Resumed,          _g.held_before_paying_without_money, _AWAITING),
     *_row(_HELD,       _OPERATOR, Released,         _g.a_deposit_is_there,              _PAYING,           _e.PAY),
     *_row(_HELD,       _OPERATOR, Refunded,         _g.a_deposit_is_there,              _PAYING,           _e.PAY),
+    *_row(_HELD,       _OPERATOR, Divided,          _g.a_deposit_is_there,              _PAYING,           _e.PAY),
+    *_row(_HELD,       _OPERATOR, Settled,          _g.settled_after(PayoutKind.RELEASE), Status.COMPLETED, _t.ESCROW_COMPLETED, _e.REST),
+    *_row(_HELD,       _OPERATOR, Settled,          _g.settled_after(PayoutKind.REFUND), Status.REFUNDED,  _t.ESCROW_REFUNDED, _e.REST),
+    *_row(_HELD,       _OPERATOR, Settled,          _g.settled_after(PayoutKind.SPLIT), Status.SPLIT,      _t.ESCROW_SPLIT, _e.REST),
+    *_row(_HELD,       _OPERATOR, Settled,          _g.settled_after(None),             Status.CANCELLED,  _t.ESCROW_CANCELLED, _e.REST),
 
     *_row(Status,      _SERVICE,  CacheRemade,      always,                             STAYS),
 )

@@ -17,6 +17,8 @@ from escrowd.domain.parties import WalletRole
 BASIS_POINTS: Final = 10_000
 #: The least that is worth an escrow: below it the network fee of a payout would be a large part.
 LEAST_AMOUNT: Final = 10**9
+#: What may be missing is at most the amount divided by this.
+TOLERANCE_DIVISOR: Final = 10
 #: An excess below this, in piconero, is not sent back by itself: the output would cost more than it brings.
 LEAST_RETURN: Final = 10**9
 MOST_CONFIRMATIONS: Final = 720
@@ -154,7 +156,7 @@ def _rules(terms: Terms) -> list[tuple[bool, str]]:
             f"the amount must be {LEAST_AMOUNT} to {MAX_PICONERO} piconero, not {terms.amount}",
         ),
         (
-            0 <= terms.tolerance <= terms.amount // 10,
+            0 <= terms.tolerance <= terms.amount // TOLERANCE_DIVISOR,
             f"the tolerance must be 0 to a tenth of the amount, not {terms.tolerance} piconero",
         ),
         (1 <= fee <= BASIS_POINTS // 2, f"the fee must be 1 to {BASIS_POINTS // 2} basis points, not {fee}"),

@@ -23,7 +23,7 @@ def may_ever(sends: type[Event], who: Who) -> bool:
     return any(row.sends is sends and who in row.who for row in TABLE)
 
 
-def actions_of(escrow: Escrow, voices: Sequence[Who]) -> tuple[str, ...]:
+def actions_of(escrow: Escrow, voices: Sequence[Who], residue: int = 0) -> tuple[str, ...]:
     """Return the names of what somebody with these voices may do now."""
-    allowed = {name for who in voices for name in allowed_actions(escrow, who)}
+    allowed = {name for who in voices for name in allowed_actions(escrow, who, residue)}
     return tuple(name for name in ACTIONS if name in allowed)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from escrowd.domain.escrow.status import Who
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.parties import WalletRole
 
@@ -15,6 +16,21 @@ class PayoutKind(StrEnum):
     SPLIT = "split"
     #: Late or excess money back to the buyer; the status of the escrow stays what it is.
     RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutOrder:
+    """A decision on the money, and whose word it was. ``version`` is that of the step in which it fell."""
+
+    kind: PayoutKind
+    vendor_share: int
+    by: Who
+    version: int
+
+    def decides_as(self, other: "Payout") -> bool:
+        """Whether a payout carries out this very decision. All that there is goes to one side, or a share is named."""
+        same_share = self.vendor_share == other.vendor_share
+        return self.kind is other.kind and (same_share or self.kind is not PayoutKind.SPLIT)
 
 
 class PayoutStatus(StrEnum):
@@ -96,6 +112,15 @@ class Payout:
     transactions: tuple[PayoutTransaction, ...] = ()
     #: Piconero that stayed behind because they are worth less than their own fee.
     residue: int = 0
+    #: What it carries out; ``None`` for the return of late money, and for a payout from before orders were stored.
+    order: PayoutOrder | None = None
+    #: How often in a row the daemon refused its bytes, and when, on the running clock, they are sent again.
+    refusals: int = 0
+    send_again_at: int = 0
+
+    def decision(self, version: int) -> PayoutOrder:
+        """Return what it carries out. One from before orders were stored is taken to be of this version."""
+        return self.order or PayoutOrder(self.kind, self.vendor_share, Who.SERVICE, version)
 
 
 @dataclass(frozen=True, slots=True)

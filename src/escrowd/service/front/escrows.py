@@ -12,7 +12,7 @@ from escrowd.domain.conflicts import NoSuchEscrow, VersionConflict
 from escrowd.domain.escrow.assess import NOTHING_YET, Account, Judgement, judge
 from escrowd.domain.escrow.events import Event
 from escrowd.domain.escrow.facts import Escrow, EscrowFilter, Moment
-from escrowd.domain.escrow.machine import ACTIONS, Step, step
+from escrowd.domain.escrow.machine import ACTIONS, Step
 from escrowd.domain.escrow.status import Who
 from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.escrow.voices import actions_of, voice_for
@@ -48,7 +48,7 @@ class EscrowDesk:
         Raises:
             NotPermitted: the key lacks the scope.
             InvalidInput, CustodyNotOffered: the terms cannot be kept; the message says why.
-            Draining, EndsAfterFork, EngineNotSupported: none is taken now, or none with these deadlines.
+            Draining, EndsAfterFork, EngineNotSupported, AmountTooSmall: none is taken now, or none with these terms.
 
         """
         require(caller, Scope.ESCROWS_WRITE)
@@ -82,7 +82,7 @@ class EscrowDesk:
     async def foresee(self, tx: FrontTransaction, caller: Caller, escrow: EscrowId, event: Event) -> Step:
         """Return what it would do if a caller said this now, without doing it. Raises as :meth:`act` does."""
         present = await self._load(tx, caller, escrow)
-        return step(present, event, _voice(present, caller, event), await tx.clock.now())
+        return await self._orchestrator.foresee(tx, present, event, _voice(present, caller, event))
 
     async def see(self, tx: HasOverview, caller: Caller, escrow: EscrowId) -> CallersView:
         """Show one escrow. Raises NoSuchEscrow, also where it is none of the caller's business."""
@@ -99,7 +99,13 @@ class EscrowDesk:
         voices = caller.voices()
         found = [overview.escrows[each] for each in escrows if each in overview.escrows]
         return tuple(
-            CallersView(escrow, account, judge(escrow, account.ledger), overview.moment, actions_of(escrow, voices))
+            CallersView(
+                escrow,
+                account,
+                judge(escrow, account.ledger),
+                overview.moment,
+                actions_of(escrow, voices, self._orchestrator.residue(escrow, account)),
+            )
             for escrow, account in found
         )
 

@@ -11,9 +11,9 @@ from escrowd.domain.escrow.machine import InvalidShare, kind_of_share
 from escrowd.domain.escrow.status import Status
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.payouts.fees import FeeRate
-from escrowd.domain.payouts.plan import PayoutPlan, plan_payout
+from escrowd.domain.payouts.judging import plan_decision
+from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import PaidOutput, PayoutKind
-from escrowd.domain.payouts.spendable import spendable, unspent
 from escrowd.service.front.errors import NothingToPayOut
 from escrowd.service.front.ports import FrontTransaction
 
@@ -24,6 +24,7 @@ class Decision(StrEnum):
     RELEASE = "release"
     REFUND = "refund"
     RULE = "rule"
+    SPLIT = "split"
     PROPOSE_SPLIT = "propose-split"
     ACCEPT_SPLIT = "accept-split"
 
@@ -59,11 +60,7 @@ async def preview(
     if present.status not in _DIVISIBLE or present.divisible == 0:
         raise NothingToPayOut(f"there is no final deposit that could be paid out while the escrow is {present.status}")
     kind, share = _decided(present, decision, vendor_share)
-    # A payout that was under way when the escrow was held goes on for the same order, and gives way to another one.
-    others = [each for each in account.payouts if not each.status.is_open]
-    there = unspent(account.ledger, dict(await tx.ledgers.key_images(escrow)), others)
-    plan = plan_payout(present.terms, kind, share, spendable(there, account.ledger, account=0), rate.dust())
-    return _reckoned(plan, rate)
+    return _reckoned(plan_decision(present, account, kind, share, rate), rate)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.payouts.fees import FeeRate
 from escrowd.domain.payouts.plan import PayoutPlan
 from escrowd.domain.payouts.records import Attempt, AttemptStep, PaidOutput, PayoutTransaction
@@ -131,19 +130,6 @@ def interrupted(attempts: Sequence[Attempt]) -> Attempt | None:
 def signed(attempts: Sequence[Attempt]) -> Attempt | None:
     """Return the attempt whose bytes are sent until they are in the chain."""
     return next((each for each in attempts if each.step in SIGNED_STEPS), None)
-
-
-def to_be_excluded(attempts: Sequence[Attempt], ledger: Ledger) -> tuple[frozenset[str], ...]:
-    """Return what each transaction of these attempts spends that could still be mined."""
-    transactions = [one for each in attempts for one in each.transactions if not is_impossible(one, ledger)]
-    return tuple(frozenset(one.key_images) for one in transactions if one.key_images)
-
-
-def is_impossible(one: PayoutTransaction, ledger: Ledger) -> bool:
-    """Whether a block holds another transaction that spends what this one spends."""
-    return any(
-        each.key_image in one.key_images and each.height is not None and each.txid != one.txid for each in ledger.spends
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -13,15 +13,24 @@ import structlog
 
 from escrowd.domain.conflicts import LeaseLost
 from escrowd.domain.errors import EscrowdError
-from escrowd.domain.escrow.assess import Ledger
-from escrowd.domain.escrow.events import Event, PayoutBroadcast, PayoutFailed
+from escrowd.domain.escrow.assess import Account, Ledger
+from escrowd.domain.escrow.events import Event, PayoutBroadcast, PayoutFailed, PayoutReinstated
 from escrowd.domain.escrow.facts import Escrow, HoldReason
 from escrowd.domain.escrow.status import Status
-from escrowd.domain.identifiers import RANDOM_BYTES, EscrowId, Prefix, make_identifier
+from escrowd.domain.identifiers import RANDOM_BYTES, Prefix, make_identifier
 from escrowd.domain.parties import WalletRole
+from escrowd.domain.payouts.books import Fate, fates_of, to_be_excluded
 from escrowd.domain.payouts.fees import FeeRate
+from escrowd.domain.payouts.judging import plan_return
 from escrowd.domain.payouts.plan import NotAllThere, PayoutPlan, Uneconomic, plan_payout
-from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
+from escrowd.domain.payouts.records import (
+    Attempt,
+    AttemptStep,
+    Payout,
+    PayoutKind,
+    PayoutOrder,
+    PayoutStatus,
+)
 from escrowd.domain.payouts.signers import signer_pairs
 from escrowd.domain.payouts.spendable import may_come, spendable, unspent
 from escrowd.monero.daemon import MoneroDaemon
@@ -32,10 +41,8 @@ from escrowd.service.payouts.attempt import (
     Bounds,
     attempt_of,
     interrupted,
-    is_impossible,
     sign_payout,
     signed,
-    to_be_excluded,
 )
 from escrowd.service.payouts.errors import (
     BytesMissing,
@@ -51,11 +58,12 @@ from escrowd.service.payouts.errors import (
     WalletNotReady,
     WalletsLost,
 )
+from escrowd.service.payouts.following import give_up, reinstated, with_heights
 from escrowd.service.payouts.journal import ClaimJournal, Sealer
 from escrowd.service.payouts.rates import normal_fee_rate
-from escrowd.service.payouts.sending import Sending
+from escrowd.service.payouts.sending import Sending, txids_of
 from escrowd.service.payouts.wallets import Signers
-from escrowd.service.ports import Claim, Sessions, Store, Transaction
+from escrowd.service.ports import Sessions, Store, Transaction
 
 log = structlog.get_logger()
 
@@ -76,7 +84,7 @@ class _Work:
     payout: Payout
     attempts: tuple[Attempt, ...]
     ledger: Ledger
-    #: Attempts at orders that this one replaces.
+    #: Attempts at other decisions, which this one replaces.
     replaced: tuple[Attempt, ...] = ()
     #: So many blocks the signers' wallets can read: all that there are, unless one of them is stuck.
     readable: int = 0
@@ -120,12 +128,14 @@ class PayoutDesk:
         if task.escrow.status is not Status.PAYING or order is None:
             return ()
         try:
-            await self._retire_older(task, order.version)
+            standing = await self._standing(task, order)
         except NotReplaceable as error:
             return (PayoutFailed(HoldReason.PAYOUT_FAILED, str(error)),)
+        if isinstance(standing, PayoutReinstated):
+            return (standing,)
         async with self._store.transaction() as tx:
             await tx.hold_claim(task.claim)
-            payout = await tx.payouts.of_order(task.escrow.id, order.version)
+            payout = standing or await tx.payouts.of_order(task.escrow.id, order.version)
             if payout is None:
                 payout = await self._new(tx, task, order.kind, order.vendor_share, order.version)
         return await self._carry_on(task, payout)
@@ -152,32 +162,6 @@ class PayoutDesk:
             return ()
         raise PayoutError(f"{MOST_RETURNS} returns of late money of {task.escrow.id} were refused")
 
-    async def follow(self, escrow: Escrow, claim: Claim) -> tuple[Event, ...]:
-        """Look after what was sent. See :meth:`escrowd.service.payouts.sending.Sending.follow`."""
-        return await self._sending.follow(escrow, claim)
-
-    async def send_signed(self, escrow: EscrowId, claim: Claim) -> None:
-        """Send what is signed, stored and not sent yet. It needs no judgement of the chain: the bytes are final.
-
-        Raises:
-            MoneroError: the outcome is unknown; call it again.
-
-        """
-        async with self._store.transaction() as tx:
-            payouts = [each for each in await tx.payouts.all_of(escrow) if each.status is PayoutStatus.SIGNING]
-            ready = [signed(await tx.payouts.attempts(each.id)) for each in payouts]
-        for attempt in ready:
-            if attempt is not None and attempt.step is AttemptStep.SIGNED:
-                try:
-                    await self._sending.submit(attempt, claim)
-                except PayoutError as error:
-                    # What follows from a refusal is decided once the chain can be trusted again.
-                    log.warning("payout.not_sent", payout=attempt.payout, error=str(error))
-
-    async def note(self, tx: Transaction, escrow: EscrowId, event: Event) -> None:
-        """Store with an event what it means for its payout."""
-        await self._sending.note(tx, escrow, event)
-
     # --- planning ----------------------------------------------------------------------------------------------------
 
     async def _new(
@@ -193,6 +177,7 @@ class PayoutDesk:
             account=account,
             signers=signer_pairs(task.escrow.order if kind is not PayoutKind.RETURN else None),
             output_keys=(),
+            order=task.escrow.order if kind is not PayoutKind.RETURN else None,
         )
         await tx.payouts.add(payout, version)
         return payout
@@ -209,30 +194,48 @@ class PayoutDesk:
                 return None
             return await self._new(tx, task, PayoutKind.RETURN, 0, order, account)
 
-    async def _retire_older(self, task: Task, version: int) -> None:
-        """Abandon an older payout that an operator's order replaces, unless it could still be mined.
+    async def _standing(self, task: Task, order: PayoutOrder) -> Payout | PayoutReinstated | None:
+        """Give up what is under way for an older decision, or return it where it carries out this one as well.
+
+        Where a block holds all of it, its decision is the one that counts.
 
         Raises:
-            NotReplaceable: it could.
+            NotReplaceable: it may still be mined, and was decided otherwise.
 
         """
-        async with self._store.transaction() as tx:
-            await tx.hold_claim(task.claim)
-            present = await tx.payouts.of_order(task.escrow.id, version)
+        async with self._store.reading() as tx:
             ledger = await tx.ledgers.ledger(task.escrow.id)
+            present = await tx.payouts.of_order(task.escrow.id, order.version)
             older = [
-                (payout, signed(await tx.payouts.attempts(payout.id)))
-                for payout in await tx.payouts.all_of(task.escrow.id)
-                if payout.status.is_open and (present is None or payout.id != present.id)
+                (each, signed(await tx.payouts.attempts(each.id)))
+                for each in await tx.payouts.all_of(task.escrow.id)
+                if each.status.is_open and each != present
             ]
         for payout, sent in older:
-            is_alive = sent is not None and not all(is_impossible(one, ledger) for one in sent.transactions)
-            if sent is not None and is_alive and await self._sending.is_taken(sent, task.claim):
-                raise NotReplaceable(f"payout {payout.id} is signed and may still be mined: it cannot be replaced")
-            log.warning("payout.replaced", escrow=task.escrow.id, payout=payout.id, order=version)
+            fates = fates_of(payout.transactions, ledger) if sent else ()
+            is_ordered = payout.kind is not PayoutKind.RETURN
+            if is_ordered and fates and set(fates) == {Fate.MINED}:
+                return reinstated(payout, txids_of(payout), task.escrow)
+            left = [one for one, fate in zip(payout.transactions, fates, strict=False) if fate is Fate.OPEN]
+            if sent is not None and left and await self._sending.is_taken(sent, left, task.claim):
+                if not (is_ordered and order.decides_as(payout)):
+                    raise NotReplaceable(f"payout {payout.id} is signed and may still be mined: it cannot be replaced")
+                return await self._of_this_order(task, payout, order)
+            log.warning("payout.replaced", escrow=task.escrow.id, payout=payout.id, order=order.version)
             async with self._store.transaction() as tx:
                 await tx.hold_claim(task.claim)
-                await tx.payouts.save(replace(payout, status=PayoutStatus.ABANDONED))
+                await give_up(tx, payout)
+                if Fate.MINED in fates:
+                    await tx.payouts.save(replace(with_heights(payout, ledger), status=PayoutStatus.CONFIRMED))
+        return None
+
+    async def _of_this_order(self, task: Task, payout: Payout, order: PayoutOrder) -> Payout:
+        """Let a payout that is under way carry out a newer decision, which is the same."""
+        payout = replace(payout, order=replace(order, vendor_share=payout.vendor_share))
+        async with self._store.transaction() as tx:
+            await tx.hold_claim(task.claim)
+            await tx.payouts.save(payout)
+        return payout
 
     async def _abandon_refused(self, task: Task, payout: Payout, error: NothingLeft | NotSubmitted) -> None:
         """Abandon a signed return that the daemon does not take, so that what is left goes back by another one.
@@ -243,10 +246,10 @@ class PayoutDesk:
             NothingLeft, NotSubmitted: the daemon has a part of it, or its pool another spend that may vanish.
 
         """
-        async with self._store.transaction() as tx:
+        async with self._store.reading() as tx:
             sent = signed(await tx.payouts.attempts(payout.id))
         if sent is not None and (
-            await self._sending.has_any(sent) or await self._sending.is_contested(sent.transactions)
+            await self._sending.has_any(txids_of(sent)) or await self._sending.is_contested(sent.transactions)
         ):
             raise error
         log.warning("payout.abandoned", escrow=payout.escrow, payout=payout.id, error=str(error))
@@ -266,7 +269,7 @@ class PayoutDesk:
         async with self._store.transaction() as tx:
             await tx.hold_claim(work.task.claim)
             others = [each for each in await tx.payouts.all_of(payout.escrow) if each.id != payout.id]
-            there = unspent(work.ledger, dict(await tx.ledgers.key_images(payout.escrow)), others)
+            there = unspent(work.ledger, others)
             there = tuple(each for each in there if each.height is None or each.height < work.readable)
             now = spendable(there, work.ledger, payout.account)
             try:
@@ -286,6 +289,8 @@ class PayoutDesk:
         if payout.status is PayoutStatus.CONFIRMED:
             return ()
         work = await self._load(task, payout)
+        if payout.status is PayoutStatus.ABANDONED and signed(work.attempts) is not None:
+            return (PayoutFailed(HoldReason.PAYOUT_FAILED, f"payout {payout.id} was given up"),)
         try:
             if signed(work.attempts) is None:
                 work = await self._sign_as_planned(work)
@@ -364,7 +369,7 @@ class PayoutDesk:
                 raise
         attempt = await self._sending.submit(attempt, work.task.claim)
         # Its steps have been stored with what is paid, so that is read anew.
-        async with self._store.transaction() as tx:
+        async with self._store.reading() as tx:
             payouts = await tx.payouts.all_of(work.payout.escrow)
         payout = next(each for each in payouts if each.id == work.payout.id)
         return replace(work, payout=payout, attempts=(*work.attempts, attempt))
@@ -413,13 +418,13 @@ def _patience(attempts: int) -> int:
 
 
 async def _replaced(tx: Transaction, payout: Payout) -> tuple[Attempt, ...]:
-    """Return the attempts at abandoned orders on the same money. A return takes what there is: it replaces none."""
+    """Return the attempts at other decisions on the same money. A return takes what there is: it replaces none."""
     if payout.kind is PayoutKind.RETURN:
         return ()
     others = [
         each
         for each in await tx.payouts.all_of(payout.escrow)
-        if each.status is PayoutStatus.ABANDONED and each.kind is not PayoutKind.RETURN
+        if each.id != payout.id and each.kind is not PayoutKind.RETURN
     ]
     return tuple([one for each in others for one in await tx.payouts.attempts(each.id)])
 
@@ -428,17 +433,12 @@ async def _account_worth_returning(
     tx: Transaction, escrow: Escrow, rate: FeeRate, without: Collection[int]
 ) -> int | None:
     """Return the first account, ``without`` some, with late money that is worth more than its way back costs."""
-    ledger = await tx.ledgers.ledger(escrow.id)
-    late = unspent(ledger, dict(await tx.ledgers.key_images(escrow.id)), await tx.payouts.all_of(escrow.id))
-    for account in sorted({each.account for each in late}.difference(without)):
-        try:
-            plan = plan_payout(escrow.terms, PayoutKind.RETURN, 0, spendable(late, ledger, account), rate.dust())
-            plan.outputs(plan.expected_fee(rate), plan.expected_fee(rate))
-        except Uneconomic as error:
-            log.info("payout.not_worth_returning", escrow=escrow.id, account=account, reason=str(error))
-            continue
-        return account
-    return None
+    account = Account(await tx.ledgers.ledger(escrow.id), await tx.payouts.all_of(escrow.id))
+    try:
+        return plan_return(escrow, account, rate, without).account
+    except Uneconomic as error:
+        log.info("payout.not_worth_returning", escrow=escrow.id, reason=str(error))
+        return None
 
 
 async def _under_way(tx: Transaction, escrow: Escrow) -> bool:

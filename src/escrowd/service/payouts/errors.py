@@ -85,3 +85,10 @@ class TooManyInputs(PayoutError):
     """A payout to several receivers has more inputs, or smaller ones, than one transaction can be made of."""
 
     fault = Fault.OPERATOR
+
+
+class FeeRateUnknown(PayoutError):
+    """The daemon has not named its fee rate for too long."""
+
+    fault = Fault.MONERO
+    retry = Retry.SAFE

@@ -86,7 +86,7 @@ class WebhookCourier:
             if found is None or found.status is WebhookStatus.DISABLED:
                 return None
             head = await tx.webhooks.next_delivery(webhook, escrow)
-            return _Task(found, *head, (await tx.clock.now()).utc) if head else None
+            return _Task(found, *head, (await tx.clock.now()).utc, await tx.clock.work_now()) if head else None
 
     async def _try(self, task: "_Task", claim: Claim) -> float | None:
         """Send one event, store what came of it, and return the pause before the next try if it was not taken."""
@@ -116,7 +116,8 @@ class WebhookCourier:
             return 0.0
         pause = pause_after(delivery.failures + 1, self._chance())
         webhook = await tx.webhooks.went_wrong(delivery.webhook, moment)
-        await tx.webhooks.save_delivery(_failed(delivery, outcome, moment.utc, pause))
+        due = await tx.clock.work_now() + int(1000 * pause)
+        await tx.webhooks.save_delivery(_failed(delivery, outcome, moment.utc, due))
         reason = self._why_off(webhook, outcome, moment) if webhook else None
         if webhook and reason:
             off = replace(webhook, status=WebhookStatus.DISABLED, disabled_reason=reason, disabled_at=moment.utc)
@@ -160,16 +161,17 @@ _DAY: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A delivery that is next, and the time in milliseconds since 1970."""
+    """A delivery that is next, and the time: in milliseconds since 1970, and on the work clock."""
 
     webhook: Webhook
     delivery: Delivery
     entry: LogEntry
     now: int
+    work_now: int
 
     @property
     def seconds_left(self) -> float:
-        return ((self.delivery.next_attempt_at or 0) - self.now) / 1000
+        return ((self.delivery.next_attempt_at or 0) - self.work_now) / 1000
 
 
 def _delivered(delivery: Delivery, outcome: Outcome, now: int) -> Delivery:
@@ -186,10 +188,8 @@ def _delivered(delivery: Delivery, outcome: Outcome, now: int) -> Delivery:
     )
 
 
-def _failed(delivery: Delivery, outcome: Outcome, now: int, pause: float) -> Delivery:
-    return replace(
-        _tried(delivery, outcome, now), failures=delivery.failures + 1, next_attempt_at=now + int(1000 * pause)
-    )
+def _failed(delivery: Delivery, outcome: Outcome, now: int, due: int) -> Delivery:
+    return replace(_tried(delivery, outcome, now), failures=delivery.failures + 1, next_attempt_at=due)
 
 
 def _tried(delivery: Delivery, outcome: Outcome, now: int) -> Delivery:

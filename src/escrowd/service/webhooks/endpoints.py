@@ -173,8 +173,8 @@ class WebhookEndpoints:
             )
         if endpoint.status is WebhookStatus.DISABLED:
             raise WebhookIsOff(f"nothing is sent to {webhook} ({endpoint.disabled_reason}): switch it on first")
-        now = (await tx.clock.now()).utc
-        again = replace(found, status=DeliveryStatus.PENDING, next_attempt_at=now, failures=0)
+        due = await tx.clock.work_now()
+        again = replace(found, status=DeliveryStatus.PENDING, next_attempt_at=due, failures=0)
         await tx.webhooks.save_delivery(again)
         await tx.webhooks.due_at_once(webhook, found.escrow, found.cursor)
         return again

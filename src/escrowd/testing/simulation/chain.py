@@ -40,6 +40,8 @@ class SimulatedChain:
         self.blocks: list[SimulatedBlock] = list(_BEGINNING)
         #: Ids, in the order of their coming.
         self.pool: dict[str, None] = {}
+        #: Transactions that the pool takes no more, since it does not know what their rings name.
+        self.unwelcome: set[str] = set()
         #: Pool transactions of which a rival was seen.
         self.disputed: set[str] = set()
         self.height_of: dict[str, int] = {}
@@ -84,7 +86,7 @@ class SimulatedChain:
             if rival in self.pool:
                 self.disputed.add(rival)
             return Refusal.DOUBLE_SPEND
-        if not self._is_valid(transaction):
+        if transaction.txid in self.unwelcome or not self._is_valid(transaction):
             return Refusal.INVALID_INPUT
         self.pool[transaction.txid] = None
         self.changes += 1
@@ -111,6 +113,11 @@ class SimulatedChain:
             self.disputed.discard(txid)
             self.changes += 1
 
+    def refuse(self, txid: str) -> None:
+        """Drop a transaction from the pool, and take it no more. A block may hold it all the same."""
+        self.unwelcome.add(txid)
+        self.forget(txid)
+
     def forget_invalid(self) -> None:
         """Drop what no block can hold any more, as the pool does after days."""
         for txid in [each for each in self.pool if not self._is_valid(self.known[each])]:
@@ -134,6 +141,7 @@ class SimulatedChain:
         self._remember(transaction)
         for txid in [each for each in self.pool if set(self.known[each].key_images) & set(transaction.key_images)]:
             self.forget(txid)
+        self.unwelcome.discard(transaction.txid)
         self._add_block([transaction.txid])
 
     def reorganise(self, depth: int, drop: Collection[str], blocks: int | None = None) -> None:

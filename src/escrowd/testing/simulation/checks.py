@@ -6,18 +6,21 @@ from typing import Final
 import msgspec
 
 from escrowd.domain.escrow.events import (
+    Divided,
+    PayoutReinstated,
     Refunded,
     Released,
     Resumed,
     Ruled,
+    Settled,
     SplitAccepted,
     SplitProposed,
 )
-from escrowd.domain.escrow.facts import Escrow, HoldReason
+from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.history import broken_links
 from escrowd.domain.escrow.status import ENDED, DeadlineName, Status, Who
 from escrowd.domain.escrow.terms import LEAST_RETURN
-from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind
+from escrowd.domain.payouts.records import AttemptStep, Payout, PayoutKind
 from escrowd.monero.results_signing import Priority
 from escrowd.service.ports import LogEntry
 from escrowd.testing.simulation.spending import rate
@@ -39,7 +42,7 @@ def check_always(world: World) -> None:
     for transaction in _ours(world):
         _check_is_stored(world, transaction)
     for escrow in world.escrows:
-        _check_one_payout(world, escrow)
+        _check_one_attempt(world, escrow)
         _check_words(world, escrow)
 
 
@@ -63,36 +66,16 @@ def _check_is_stored(world: World, transaction: SimulatedTransaction) -> None:
     raise Violation(f"transaction {transaction.txid} was sent, and no attempt with it is stored as signed")
 
 
-def _check_one_payout(world: World, escrow: Escrow) -> None:
-    """At most one payout of an order is in the chain, made by one attempt; all attempts exclude each other."""
+def _check_one_attempt(world: World, escrow: Escrow) -> None:
+    """Check that of all attempts at a payout one at most is in the chain; payouts are checked when they are signed."""
     tables = world.memory.tables
-    mined = set()
     for payout in tables.payouts.values():
         if payout.escrow != escrow.id:
             continue
-        attempts = [each for each in tables.attempts.values() if each.payout == payout.id and each.transactions]
-        _check_attempts_exclude_each_other(world, attempts)
-        done = [each.number for each in attempts if any(one.txid in world.chain.height_of for one in each.transactions)]
+        attempts = [each for each in tables.attempts.values() if each.payout == payout.id]
+        done = [each.number for each in attempts if any(_is_mined(world, one.txid) for one in each.transactions)]
         if len(done) > 1:
             raise Violation(f"attempts {done} at payout {payout.id} are both in the chain")
-        if done and payout.kind is not PayoutKind.RETURN:
-            mined.add(payout.id)
-    if len(mined) > 1:
-        raise Violation(f"{escrow.id} was paid out twice: {sorted(mined)}")
-
-
-def _check_attempts_exclude_each_other(world: World, attempts: list[Attempt]) -> None:
-    """All attempts spend something in common, but for those that somebody else's spend made impossible."""
-    images = []
-    for attempt in attempts:
-        spends = {image for one in attempt.transactions for image in one.key_images}
-        own = {one.txid for one in attempt.transactions}
-        if any(world.chain.spent_by.get(image, "") not in {"", *own, *world.log.txids} for image in spends):
-            world.beaten.add((attempt.payout, attempt.number))
-        if (attempt.payout, attempt.number) not in world.beaten:
-            images.append(spends)
-    if any(not images[0] & other for other in images[1:]):
-        raise Violation(f"two attempts at {attempts[0].payout} spend nothing in common")
 
 
 # --- whose word it was -----------------------------------------------------------------------------------------------
@@ -107,8 +90,12 @@ def _check_words(world: World, escrow: Escrow) -> None:
     world.checked[escrow.id] = len(log)
     entries = [_Entry(each) for each in log]
     for entry in entries[checked:]:
-        if entry.goes_to == Status.PAYING and entry.comes_from in DECIDING:
+        if entry.event == PayoutReinstated.__name__:
+            _check_reinstated(world, escrow, entry)
+        elif entry.goes_to == Status.PAYING and entry.comes_from in DECIDING:
             _check_decision(world, escrow, entries, entry)
+        elif entry.event == Settled.__name__:
+            _check_said(world, escrow, entry)
 
 
 class _Entry:
@@ -139,6 +126,8 @@ _RIGHTS: Final = {
     },
     Ruled.__name__: {Who.ARBITER: {Status.DISPUTED}, Who.OPERATOR: {Status.DISPUTED}},
     Resumed.__name__: {Who.OPERATOR: {Status.HELD}},
+    Divided.__name__: {Who.OPERATOR: {Status.HELD}},
+    Settled.__name__: {Who.OPERATOR: {Status.HELD}},
 }
 
 
@@ -146,12 +135,26 @@ def _check_decision(world: World, escrow: Escrow, entries: list[_Entry], entry: 
     if entry.event == "DeadlineReached":
         _check_deadline(escrow, entry)
         return
-    if not any(each.escrow == escrow.id and each.version == entry.version for each in world.commands):
-        raise Violation(f"{escrow.id} has a decision {entry.event} of {entry.who} that nobody took")
     if entry.event == SplitAccepted.__name__:
         _check_split(escrow, entries, entry)
-    elif entry.comes_from not in _RIGHTS.get(entry.event, {}).get(entry.who, set()):
+    _check_said(world, escrow, entry)
+
+
+def _check_said(world: World, escrow: Escrow, entry: _Entry) -> None:
+    if not any(each.escrow == escrow.id and each.version == entry.version for each in world.commands):
+        raise Violation(f"{escrow.id} has a decision {entry.event} of {entry.who} that nobody took")
+    if entry.event != SplitAccepted.__name__ and entry.comes_from not in _RIGHTS.get(entry.event, {}).get(
+        entry.who, set()
+    ):
         raise Violation(f"{entry.who} may not decide {entry.event} while {escrow.id} is {entry.comes_from}")
+
+
+def _check_reinstated(world: World, escrow: Escrow, entry: _Entry) -> None:
+    """Check that what takes the place of a later decision is in a block, or was when the watcher looked last."""
+    spends = {each.txid for each in world.memory.tables.spends.get(escrow.id, ()) if each.height is not None}
+    payout = world.memory.tables.payouts[str(entry.said["payout"])]
+    if not any(one.txid in spends or _is_mined(world, one.txid) for one in payout.transactions):
+        raise Violation(f"{payout.id} of {escrow.id} counts again, and no block has it")
 
 
 def _check_deadline(escrow: Escrow, entry: _Entry) -> None:
@@ -178,6 +181,7 @@ def check_money(world: World) -> None:
         _check_conservation(world, escrow)
         _check_receivers(world, escrow)
         _check_late_money(world, escrow)
+        _check_end(world, escrow)
 
 
 def _check_conservation(world: World, escrow: Escrow) -> None:
@@ -217,10 +221,29 @@ def _check_receivers(world: World, escrow: Escrow) -> None:
     share = sum(each.vendor_share for each in paid if each.kind is not PayoutKind.REFUND)
     # Pieces of a deposit that are worth less than their own fee stay behind.
     dust = min(sum(each.residue for each in paid), 2 * rate(2).dust() * len(list(world.chain.mined_of(escrow.id))))
-    least = 0 if any(is_torn(world, each) for each in paid) else max(0, share - fees - change - dust)
+    least = 0 if any(_is_in_part(world, each) for each in paid) else max(0, share - fees - change - dust)
     # Too little excess to go back to the buyer goes to the vendor.
     if not least <= vendor <= share + LEAST_RETURN * bool(share):
         raise Violation(f"{escrow.id}: the vendor's side got {vendor} of a share of {share}, with fees of {fees}")
+
+
+def _check_end(world: World, escrow: Escrow) -> None:
+    """Check that an escrow ended with a payout by the decision of one in the chain, and that any other has none."""
+    mined = {
+        each.kind for each in _ordered(world, escrow) if any(_is_mined(world, one.txid) for one in each.transactions)
+    }
+    kind = _KIND_OF_END.get(escrow.status)
+    if kind is not None and (escrow.order is None or escrow.order.kind is not kind or kind not in mined):
+        raise Violation(f"{escrow.id} is {escrow.status} with the order {escrow.order}, and {sorted(mined)} are mined")
+    if escrow.status in (Status.EXPIRED, Status.CANCELLED) and mined:
+        raise Violation(f"{escrow.id} is {escrow.status}, and {sorted(mined)} are mined")
+
+
+_KIND_OF_END: Final = {
+    Status.COMPLETED: PayoutKind.RELEASE,
+    Status.REFUNDED: PayoutKind.REFUND,
+    Status.SPLIT: PayoutKind.SPLIT,
+}
 
 
 def _check_late_money(world: World, escrow: Escrow) -> None:
@@ -240,13 +263,9 @@ def _check_late_money(world: World, escrow: Escrow) -> None:
         raise Violation(f"{escrow.id} tells {escrow.deposit.late_seen} as late, and {sum(paid.values())} were paid")
 
 
-def is_torn(world: World, payout: Payout) -> bool:
-    """Return whether a payout of several transactions is in the chain with some of them, and never can be with others.
-
-    A reorganisation took away what those spend, or somebody else spent it. What then is right is for people to say.
-    """
-    unmined = [each.txid for each in payout.transactions if not _is_mined(world, each.txid)]
-    return 0 < len(unmined) < len(payout.transactions) and not all(map(world.chain.can_be_mined, unmined))
+def _is_in_part(world: World, payout: Payout) -> bool:
+    """Return whether some transactions of a payout are in the chain, and others are not."""
+    return len({_is_mined(world, each.txid) for each in payout.transactions}) > 1
 
 
 def _payments(world: World, escrow: Escrow) -> Iterable[SimulatedTransaction]:
@@ -267,23 +286,7 @@ def _is_mined(world: World, txid: str) -> bool:
     return txid in world.chain.height_of
 
 
-# --- how it ended ----------------------------------------------------------------------------------------------------
-
-#: What the world must have done to an escrow for it to be held for this reason in the end.
-EXCUSES: Final = {
-    HoldReason.WALLET_DISAGREES: {"reorganised", "burnt", "passed over", "phantom"},
-    HoldReason.SPENT_OUTSIDE: {"spent outside"},
-    HoldReason.DEPOSIT_GONE: {"reorganised", "called back", "phantom", "passed over"},
-    HoldReason.PAYOUT_FAILED: {
-        "reorganised",
-        "called back",
-        "spent outside",
-        "burnt",
-        "phantom",
-        "passed over",
-        "hostile wallets",
-    },
-}
+# ---------------------------------------------------------------------------------------------------------------------
 
 #: Attempts that gave signed bytes away.
 SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)

@@ -11,15 +11,18 @@ from escrowd.testing.simulation.checks import check_always
 from escrowd.testing.simulation.faults import Trouble
 from escrowd.testing.simulation.happenings import (
     Happening,
+    a_cache_is_lost,
     a_payment_is_called_back,
     a_set_is_made_ahead,
     an_old_wallet_comes_back,
     blocks_come,
     chain_is_reorganised,
+    key_files_are_lost,
     somebody_begins,
     somebody_oversteps,
     somebody_pays,
     somebody_speaks,
+    the_clock_is_set,
     the_daemon_goes_or_comes,
     the_frozen_goes_on,
     the_pool_forgets,
@@ -27,11 +30,22 @@ from escrowd.testing.simulation.happenings import (
     the_watcher_passes_over_something,
     the_watcher_sees_what_is_not_there,
     time_passes,
-    two_parties_spend_outside,
     wallets_die,
     wallets_turn_hostile,
 )
 from escrowd.testing.simulation.nature import Payment
+from escrowd.testing.simulation.reversals import (
+    a_deposit_is_double_spent,
+    a_part_of_a_payout_is_mined,
+    a_refused_payout_is_decided_anew,
+    a_rival_payout_is_mined_instead,
+    an_old_payout_is_mined,
+    an_outside_spend_goes_and_comes,
+    parts_in_pool,
+    the_daemon_refuses_a_payout,
+    the_daemon_takes_them_again,
+    two_parties_spend_outside,
+)
 from escrowd.testing.simulation.world import Temper, World
 
 #: How likely trouble is after an event, and that the watcher looks before the service works.
@@ -43,7 +57,7 @@ LOOK: Final = 0.85
 
 async def something_happens(world: World) -> None:
     """Draw an event, let it happen, and let the service work, most of the time with a look at the chain before it."""
-    happening = world.chance.choices(_HAPPENINGS, _WEIGHTS_OF[world.temper, _mood(world)])[0]
+    happening = _reversal(world) or world.chance.choices(_HAPPENINGS, _WEIGHTS_OF[world.temper, _mood(world)])[0]
     world.happens(happening.__name__)
     await happening(world)
     if world.chance.random() < LOOK and not world.faults.daemon_is_down:
@@ -113,6 +127,14 @@ _TABLE: Final[tuple[tuple[Happening, tuple[int, int, int]], ...]] = (
     (chain_is_reorganised, (5, 4, 8)),
     (a_payment_is_called_back, (0, 2, 1)),
     (the_pool_forgets, (1, 2, 3)),
+    (the_daemon_refuses_a_payout, (1, 1, 4)),
+    (a_refused_payout_is_decided_anew, (1, 1, 8)),
+    (the_daemon_takes_them_again, (0, 0, 1)),
+    (an_old_payout_is_mined, (1, 1, 4)),
+    (a_rival_payout_is_mined_instead, (2, 1, 2)),
+    (a_part_of_a_payout_is_mined, (1, 1, 6)),
+    (an_outside_spend_goes_and_comes, (1, 3, 3)),
+    (a_deposit_is_double_spent, (1, 1, 2)),
     (two_parties_spend_outside, (0, 1, 1)),
     (the_watcher_passes_over_something, (0, 1, 1)),
     (the_watcher_sees_what_is_not_there, (0, 1, 1)),
@@ -122,6 +144,9 @@ _TABLE: Final[tuple[tuple[Happening, tuple[int, int, int]], ...]] = (
     (the_daemon_goes_or_comes, (2, 2, 2)),
     (wallets_die, (1, 1, 2)),
     (an_old_wallet_comes_back, (0, 1, 2)),
+    (a_cache_is_lost, (1, 1, 2)),
+    (key_files_are_lost, (0, 1, 1)),
+    (the_clock_is_set, (1, 1, 1)),
     (a_set_is_made_ahead, (6, 1, 1)),
     (the_frozen_goes_on, (2, 2, 3)),
 )
@@ -129,9 +154,29 @@ _HAPPENINGS: Final = tuple(happening for happening, _ in _TABLE)
 #: How many times as often something happens in a world of some temper.
 _MORE: Final[dict[Temper, dict[Happening, int]]] = {
     Temper.MILD: {},
-    Temper.FORKING: {chain_is_reorganised: 6, a_payment_is_called_back: 3, the_pool_forgets: 2},
-    Temper.THIEVISH: {two_parties_spend_outside: 20, chain_is_reorganised: 4},
-    Temper.MORTAL: {the_service_is_down: 3, wallets_die: 3, an_old_wallet_comes_back: 3, the_frozen_goes_on: 2},
+    Temper.FORKING: {
+        chain_is_reorganised: 6,
+        a_payment_is_called_back: 3,
+        the_pool_forgets: 2,
+        the_daemon_refuses_a_payout: 3,
+        an_old_payout_is_mined: 4,
+        a_rival_payout_is_mined_instead: 4,
+        a_deposit_is_double_spent: 4,
+    },
+    Temper.THIEVISH: {
+        two_parties_spend_outside: 20,
+        an_outside_spend_goes_and_comes: 6,
+        chain_is_reorganised: 4,
+        a_part_of_a_payout_is_mined: 3,
+    },
+    Temper.MORTAL: {
+        the_service_is_down: 3,
+        wallets_die: 3,
+        an_old_wallet_comes_back: 3,
+        a_cache_is_lost: 3,
+        key_files_are_lost: 3,
+        the_frozen_goes_on: 2,
+    },
     Temper.LYING: {
         the_watcher_passes_over_something: 10,
         the_watcher_sees_what_is_not_there: 12,
@@ -196,6 +241,19 @@ _POINTS: Final = tuple(CrashPoint)
 _PAYING: Final = (Effect.PAY, Effect.RETURN_LATE)
 #: The places of a payout until its bytes are known to be in the pool.
 _PAYOUT_POINTS: Final = _POINTS[_POINTS.index(CrashPoint.P1_INTENT) : _POINTS.index(CrashPoint.P14_MINED)]
+
+
+def _reversal(world: World) -> Happening | None:
+    """Draw a reversal where there is something to be reversed, which is seldom; ``None`` for anything else."""
+    happened = world.tally.happened
+    for happening, is_possible, likelihood in (
+        (a_part_of_a_payout_is_mined, bool(parts_in_pool(world)), 0.4),
+        (an_outside_spend_goes_and_comes, happened["spent outside"] > 0, 0.2),
+        (a_rival_payout_is_mined_instead, happened["decided anew"] > 0, 0.2),
+    ):
+        if is_possible and world.chance.random() < likelihood:
+            return happening
+    return None
 
 
 async def _goes_on(world: World, blocks: int) -> None:

@@ -10,7 +10,7 @@ from typing import Final, cast
 from escrowd.service.crash_points import CrashPoint, hit_by
 from escrowd.testing.simulation.checks import check_always, check_money
 from escrowd.testing.simulation.drawing import deadlines_pass, something_happens, trade_is_under_way
-from escrowd.testing.simulation.healing import check_excuses, heal
+from escrowd.testing.simulation.healing import heal
 from escrowd.testing.simulation.loop import SimulatedLoop
 from escrowd.testing.simulation.world import Listener, World
 
@@ -111,4 +111,3 @@ async def _history(world: World) -> None:
     await deadlines_pass(world)
     await heal(world)
     check_money(world)
-    check_excuses(world)

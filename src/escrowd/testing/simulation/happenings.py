@@ -6,18 +6,18 @@ from typing import Final, TypeAlias
 from escrowd.domain.escrow.facts import Escrow
 from escrowd.domain.escrow.status import ENDED
 from escrowd.domain.outputs import ReceivedOutput
+from escrowd.domain.parties import WalletRole
 from escrowd.testing.simulation.chain import FIRST_HEIGHT
 from escrowd.testing.simulation.faults import Hostility
-from escrowd.testing.simulation.nature import Payment
 from escrowd.testing.simulation.people import draw_allowed, draw_illegal
-from escrowd.testing.simulation.transactions import OUTSIDE
-from escrowd.testing.simulation.world import EVERYBODY, Temper, World
+from escrowd.testing.simulation.reversals import is_from_outside, two_parties_spend_outside
+from escrowd.testing.simulation.world import Temper, World
 
 Happening: TypeAlias = Callable[[World], Awaitable[None]]
 
 #: Escrows of one world.
 MOST_ESCROWS: Final = 3
-#: Blocks of the deepest reorganisation that is aimed at a transaction.
+#: Blocks of the deepest reorganisation that is aimed at a transaction, most of the time.
 DEEPEST: Final = 30
 
 
@@ -39,11 +39,8 @@ async def somebody_pays(world: World) -> None:
     how = world.nature.draw_payment()
     world.happens(f"pays {how}")
     txid = world.nature.pay(escrow.id, escrow.address or "", escrow.terms, how)
-    if how is Payment.BURNT:
-        world.excuse(escrow.id, "burnt")
     if world.temper is Temper.LYING and world.chance.random() < 0.3:
         world.watcher.blind_to.add(txid)
-        world.excuse(escrow.id, "passed over")
 
 
 async def somebody_speaks(world: World) -> None:
@@ -76,15 +73,14 @@ async def chain_is_reorganised(world: World) -> None:
     """Replace blocks, most likely those of something that matters; some of their transactions are lost."""
     chance, chain = world.chance, world.chain
     depth = chance.choice((1, 1, 2, 3, 5, 10, 18))
-    mined = [txid for txid, height in chain.height_of.items() if chain.height - height <= DEEPEST]
+    deepest = DEEPEST if chance.random() < 0.9 else chain.height
+    mined = [txid for txid, height in chain.height_of.items() if chain.height - height <= deepest]
     payouts = [txid for txid in mined if txid in world.log.txids]
     aims = payouts if payouts and chance.random() < 0.5 else mined
     if aims and chance.random() < 0.7:
         depth = chain.height - chain.height_of[chance.choice(aims)] + chance.choice((0, 0, 1, 3))
     popped = [txid for block in chain.blocks[-depth:] for txid in block.txids]
     lost = {txid for txid in popped if chance.random() < chance.choice((0, 0.3, 0.6))}
-    for escrow in _touched(world, lost):
-        world.excuse(escrow, "reorganised")
     chain.reorganise(depth, lost)
     if world.temper is Temper.THIEVISH and chance.random() < 0.4:
         await two_parties_spend_outside(world)
@@ -92,38 +88,22 @@ async def chain_is_reorganised(world: World) -> None:
 
 async def a_payment_is_called_back(world: World) -> None:
     """Let a buyer spend the money elsewhere before it is mined."""
-    rivals = [txid for txid in world.chain.pool if _is_from_outside(world, txid)]
+    rivals = [txid for txid in world.chain.pool if is_from_outside(world, txid)]
     if rivals:
-        txid = world.chance.choice(rivals)
-        for escrow in _touched(world, {txid}):
-            world.excuse(escrow, "called back")
-        world.nature.replace_by_rival(txid)
+        world.nature.replace_by_rival(world.chance.choice(rivals))
 
 
 async def the_pool_forgets(world: World) -> None:
     """Drop a transaction from the pool."""
     if world.chain.pool:
-        txid = world.chance.choice(tuple(world.chain.pool))
-        for escrow in _touched(world, {txid}):
-            world.excuse(escrow, "called back")
-        world.chain.forget(txid)
-
-
-async def two_parties_spend_outside(world: World) -> None:
-    """Let two of the three spend a deposit without the service."""
-    escrow = _any(world)
-    if escrow is not None and world.nature.spend_outside(escrow.id):
-        world.excuse(escrow.id, "spent outside")
+        world.chain.forget(world.chance.choice(tuple(world.chain.pool)))
 
 
 async def the_watcher_passes_over_something(world: World) -> None:
     """Let the watcher not see a payment that is there."""
-    payments = [txid for txid in (*world.chain.pool, *world.chain.height_of) if _is_from_outside(world, txid)]
+    payments = [txid for txid in (*world.chain.pool, *world.chain.height_of) if is_from_outside(world, txid)]
     if payments:
-        txid = world.chance.choice(payments)
-        world.watcher.blind_to.add(txid)
-        for escrow in _touched(world, {txid}):
-            world.excuse(escrow, "passed over")
+        world.watcher.blind_to.add(world.chance.choice(payments))
 
 
 async def the_watcher_sees_what_is_not_there(world: World) -> None:
@@ -132,7 +112,6 @@ async def the_watcher_sees_what_is_not_there(world: World) -> None:
     if escrow is not None and escrow.address is not None:
         key, txid = world.chain.unique("phantom"), world.chain.unique("phantom")
         world.watcher.phantoms[escrow.id] = ReceivedOutput(txid, 0, key, escrow.terms.amount, height=FIRST_HEIGHT)
-        world.excuse(escrow.id, "phantom")
 
 
 # --- machines --------------------------------------------------------------------------------------------------------
@@ -162,8 +141,27 @@ async def wallets_die(world: World) -> None:
 async def wallets_turn_hostile(world: World) -> None:
     """Let wallets propose what they were not asked for, or be honest again."""
     world.faults.hostility = world.chance.choice((None, *Hostility))
-    if world.faults.hostility is not None:
-        world.excuse(EVERYBODY, "hostile wallets")
+
+
+async def a_cache_is_lost(world: World) -> None:
+    """Remove what a wallet knows beside its keys."""
+    if world.house.files:
+        world.happens("cache lost")
+        world.house.lose_cache(world.chance.choice(tuple(world.house.files)))
+
+
+async def key_files_are_lost(world: World) -> None:
+    """Remove the keys of a role, or of two of the three: then only what is signed already can be paid out."""
+    escrow = _any(world)
+    if escrow is not None and escrow.address is not None:
+        for role in world.chance.sample(tuple(WalletRole), world.chance.choice((1, 1, 1, 2))):
+            world.happens("keys lost")
+            world.house.lose_keys(escrow.id, role)
+
+
+async def the_clock_is_set(world: World) -> None:
+    """Set the wall clock forward or back, by an hour or by a day."""
+    world.jump_clock(world.chance.choice((-86_400, -3_600, 3_600, 86_400)))
 
 
 async def an_old_wallet_comes_back(world: World) -> None:
@@ -194,14 +192,3 @@ def _any(world: World) -> Escrow | None:
     if going_on and world.chance.random() < 0.9:
         return world.chance.choice(going_on)
     return world.chance.choice(escrows) if escrows else None
-
-
-def _touched(world: World, txids: set[str]) -> list[str]:
-    """Return the escrows that these transactions pay to."""
-    return sorted(
-        {output.wallet for txid in txids for output in world.chain.known[txid].outputs if "esc_" in output.wallet}
-    )
-
-
-def _is_from_outside(world: World, txid: str) -> bool:
-    return txid not in world.log.txids and OUTSIDE not in world.chain.known[txid].outputs[0].wallet

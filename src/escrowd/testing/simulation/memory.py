@@ -12,7 +12,9 @@ from escrowd.domain.escrow.facts import Escrow, Moment
 from escrowd.domain.escrow.machine import Step
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.outputs import ReceivedOutput
-from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout, PayoutKind, PayoutStatus
+from escrowd.domain.payouts.books import paid_out_keys, planned_keys
+from escrowd.domain.payouts.records import Attempt, AttemptStep, Payout
+from escrowd.domain.service_clock import LONGEST_GAP
 from escrowd.service.ports import Claim, LogEntry, PendingEffect, Provision, WalletSet
 from escrowd.testing.simulation.tables import Tables, WorkRow
 
@@ -24,13 +26,13 @@ LEASE: Final = 20_000
 class MemoryClaim:
     """A claim on one escrow, good while its fence is the newest and its time has not run out.
 
-    Its keeper moves ``lease_until`` on while it works.
+    Its keeper moves ``deadline``, on the monotonic clock ``now``, while it works.
     """
 
     escrow: EscrowId
     fence: int
     wake: int
-    lease_until: int
+    deadline: int
     now: Callable[[], int]
 
     @property
@@ -40,28 +42,34 @@ class MemoryClaim:
 
     def check(self) -> None:
         """Make sure that the lease has not run out. Raises LeaseLost."""
-        if self.now() >= self.lease_until:
+        if self.now() >= self.deadline:
             raise LeaseLost(f"the lease of {self.escrow} has run out")
 
 
 class Memory:
     """What survives a crash: the tables, and the lock that makes transactions follow one another.
 
-    ``now`` is asked for milliseconds since 1970.
+    ``now`` is asked for milliseconds since 1970, and ``monotonic``, the same one where none is given, for the
+    milliseconds of a clock that is never set.
     """
 
-    def __init__(self, now: Callable[[], int]) -> None:
+    def __init__(self, now: Callable[[], int], monotonic: Callable[[], int] | None = None) -> None:
         self.now = now
+        self.monotonic = monotonic or now
         self.tables = Tables()
         self.turn = asyncio.Lock()
         #: Told of every step that was committed.
         self.observer: Callable[[Step], None] = lambda _step: None
         #: Told of every attempt when a step of it was committed.
         self.attempt_observer: Callable[[Attempt], None] = lambda _attempt: None
-        self.escrows = MemoryEscrows(self.tables, now)
+        self.escrows = MemoryEscrows(self.tables, self.work_now)
         self.ledgers = MemoryLedgers(self.tables)
         self.payouts = MemoryPayouts(self.tables)
         self.clock = MemoryClock(self.tables, now)
+
+    def work_now(self) -> int:
+        """Return the time on the work clock."""
+        return self.tables.clock.work_time(self.now())
 
 
 class MemoryStore:
@@ -87,14 +95,16 @@ class MemoryStore:
                 return None
             claimed = WorkRow(row.due, row.fence + 1, owner, tx.now + LEASE, row.wake, row.attempt)
             tx.tables.work[escrow] = claimed
-            return MemoryClaim(escrow, claimed.fence, row.wake, claimed.lease_until, self._memory.now)
+            monotonic = self._memory.monotonic
+            return MemoryClaim(escrow, claimed.fence, row.wake, monotonic() + LEASE, monotonic)
 
     def renew(self, claim: MemoryClaim) -> None:
         """Make a claim last longer, if it is still ours."""
         tables = self._memory.tables
         if _is_held(tables, claim):
-            claim.lease_until = self._memory.now() + LEASE
-            tables.work[claim.escrow] = replace(tables.work[claim.escrow], lease_until=claim.lease_until)
+            claim.deadline = self._memory.monotonic() + LEASE
+            until = self._memory.work_now() + LEASE
+            tables.work[claim.escrow] = replace(tables.work[claim.escrow], lease_until=until)
 
     async def settle(self, claim: MemoryClaim, in_seconds: float | None) -> None:
         """Give a claim back; the escrow is due again in a while, when woken (``None``), or at once if it was woken.
@@ -128,7 +138,8 @@ class MemoryTransaction:
         self._commit = commit
         self._is_stored = False
         self.tables = memory.tables
-        self.now = memory.now()
+        #: On the work clock.
+        self.now = memory.work_now()
         self.escrows = memory.escrows
         self.ledgers = memory.ledgers
         self.payouts = memory.payouts
@@ -251,14 +262,18 @@ class MemoryLedgers:
         payouts = [each for each in tables.payouts.values() if each.escrow == escrow]
         ours = {payout.id for payout in payouts}
         signed = [each for each in tables.attempts.values() if each.payout in ours and each.step in _SIGNED]
-        ordered = [each for each in payouts if each.kind is not PayoutKind.RETURN and each.status in _STANDING]
+        outputs = self._outputs(escrow)
+        spends, key_images = tables.spends.get(escrow, ()), dict(tables.key_images.get(escrow, ()))
         return Ledger(
             chain_height=tables.chain[0],
             chain_time=tables.chain[1],
-            outputs=self._outputs(escrow),
-            spends=tables.spends.get(escrow, ()),
+            outputs=outputs,
+            spends=spends,
             our_txids=frozenset(one.txid for each in signed for one in each.transactions),
-            paid_out=frozenset(ordered[-1].output_keys) if ordered else frozenset(),
+            key_images=key_images,
+            planned=planned_keys(payouts, outputs, spends),
+            paid_out=paid_out_keys(payouts, spends, key_images),
+            lost=tables.lost.get(escrow, ()),
         )
 
     async def note_wallet_outputs(self, escrow: EscrowId, outputs: Sequence[ReceivedOutput]) -> None:
@@ -341,16 +356,20 @@ class MemoryClock:
 
     async def now(self) -> Moment:
         """Return the moment."""
-        return Moment(self._now(), self._tables.beats.running)
+        return Moment(self._now(), self._tables.clock.running)
 
-    async def beat(self, *, counts: bool, longest_gap: int = 30_000) -> Moment:
+    async def work_now(self) -> int:
+        """Return the time on the work clock."""
+        return self._tables.clock.work_time(self._now())
+
+    async def beat(self, *, counts: bool, longest_gap: int = LONGEST_GAP) -> Moment:
         """Advance the running clock, where the time since the last beat counts."""
-        self._tables.beats = self._tables.beats.after(self._now(), longest_gap, counts=counts)
+        self._tables.clock = self._tables.clock.after_beat(self._now(), longest_gap, counts=counts)
         return await self.now()
 
     async def advance(self, milliseconds: int) -> Moment:
         """Let the running clock jump ahead."""
-        self._tables.beats = replace(self._tables.beats, running=self._tables.beats.running + milliseconds)
+        self._tables.clock = replace(self._tables.clock, running=self._tables.clock.running + milliseconds)
         return await self.now()
 
 
@@ -363,9 +382,3 @@ def _is_held(tables: Tables, claim: MemoryClaim) -> bool:
 
 
 _SIGNED: Final = (AttemptStep.SIGNED, AttemptStep.SUBMITTED)
-_STANDING: Final = (
-    PayoutStatus.PLANNED,
-    PayoutStatus.SIGNING,
-    PayoutStatus.BROADCAST,
-    PayoutStatus.CONFIRMED,
-)

@@ -1,6 +1,7 @@
 """What happens on the chain without the service: buyers pay in all ways there are, blocks come, and go again."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -11,6 +12,7 @@ from escrowd.testing.simulation.addresses import address
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.transactions import (
     OUTSIDE,
+    MinedOutput,
     SimulatedOutput,
     SimulatedTransaction,
     key_image_of,
@@ -88,33 +90,49 @@ class Nature:
     def replace_by_rival(self, txid: str) -> None:
         """Mine a transaction of the same payer to somebody else, so that this one can never be mined."""
         rival = self._chain.known[txid]
-        elsewhere = SimulatedOutput(self._chain.unique("key"), OUTSIDE, address(OUTSIDE), 1)
-        self._chain.mine_instead(replace(rival, txid=self._chain.unique("transaction"), outputs=(elsewhere,)))
+        elsewhere = replace(rival, txid=self._chain.unique("transaction"), outputs=(self.elsewhere(1),))
+        self._chain.mine_instead(elsewhere)
 
-    def spend_outside(self, escrow: EscrowId) -> bool:
-        """Let two of the parties spend a deposit behind the service's back; return whether there was one to spend."""
+    def spend_outside(self, escrow: EscrowId, *, is_all: bool = False, is_mined: bool = False) -> bool:
+        """Let two of the parties spend a deposit, or all of them, without the service.
+
+        Where it is to be mined at once, it is also what payouts in the pool were to spend. Returns whether there was
+        anything to spend.
+        """
         spendable = [
             each
             for each in self._chain.mined_of(escrow)
-            if self._chain.spender_of(key_image_of(each.output.key)) is None
+            if self._is_free(key_image_of(each.output.key), in_pool=not is_mined)
             and each.is_unlocked(self._chain.height, self._chain.tip.time)
         ]
         if not spendable:
             return False
-        chosen = self._chance.choice(spendable)
-        elsewhere = SimulatedOutput(self._chain.unique("key"), OUTSIDE, address(OUTSIDE), chosen.output.amount)
-        self._chain.send(
-            SimulatedTransaction(
-                self._chain.unique("transaction"),
-                (key_image_of(chosen.output.key),),
-                (elsewhere,),
-                fee=0,
-                sources=(chosen.transaction.txid,),
-            )
-        )
+        chosen = spendable if is_all else [self._chance.choice(spendable)]
+        foreign = self._foreign(chosen)
+        if is_mined:
+            self._chain.mine_instead(foreign)
+        else:
+            self._chain.send(foreign)
         return True
 
+    def elsewhere(self, amount: int) -> SimulatedOutput:
+        """Return a new output of a wallet that is not of this world."""
+        return SimulatedOutput(self._chain.unique("key"), OUTSIDE, address(OUTSIDE), amount)
+
     # --- private ------------------------------------------------------------------------------------------------------
+
+    def _is_free(self, key_image: str, *, in_pool: bool) -> bool:
+        """Return whether no transaction of the chain, or also of the pool, spends this."""
+        return key_image not in self._chain.spent_by and not (in_pool and self._chain.spender_of(key_image))
+
+    def _foreign(self, spent: Sequence[MinedOutput]) -> SimulatedTransaction:
+        return SimulatedTransaction(
+            self._chain.unique("transaction"),
+            tuple(dict.fromkeys(key_image_of(each.output.key) for each in spent)),
+            (self.elsewhere(sum(each.output.amount for each in spent)),),
+            fee=0,
+            sources=tuple(dict.fromkeys(each.transaction.txid for each in spent)),
+        )
 
     def _send(self, outputs: list[SimulatedOutput], lock: int, *, is_coinbase: bool) -> str:
         inputs = (self._chain.unique(OUTSIDE),)

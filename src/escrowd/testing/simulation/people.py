@@ -8,6 +8,7 @@ from escrowd.domain.escrow.events import (
     DeadlineReached,
     Delivered,
     Disputed,
+    Divided,
     Event,
     FundingVerified,
     PayoutConfirmed,
@@ -15,6 +16,7 @@ from escrowd.domain.escrow.events import (
     Released,
     Resumed,
     Ruled,
+    Settled,
     SplitAccepted,
     SplitProposed,
 )
@@ -60,7 +62,7 @@ def draw_allowed(chance: random.Random, escrow: Escrow) -> tuple[Who, Event] | N
         if may:
             action = chance.choices(may, [_LIKELIHOOD.get(each, 1.0) for each in may])[0]
             # What ends a trade is not said each time that it could be.
-            return (who, _event(chance, escrow, action)) if chance.random() < _LIKELIHOOD.get(action, 1.0) else None
+            return (who, draw_event(chance, escrow, action)) if chance.random() < _LIKELIHOOD.get(action, 1.0) else None
     return None
 
 
@@ -69,8 +71,19 @@ def draw_illegal(chance: random.Random, escrow: Escrow) -> tuple[Who, Event]:
     who = chance.choice(PEOPLE)
     if chance.random() < 0.3:
         return who, chance.choice(_NOT_FOR_PEOPLE)
-    action = chance.choice((*_PLAIN, "propose-split", "accept-split", "rule"))
-    return who, _event(chance, escrow, action, exceed=chance.random() < 0.3)
+    action = chance.choice((*_PLAIN, "propose-split", "accept-split", "rule", "split"))
+    return who, draw_event(chance, escrow, action, exceed=chance.random() < 0.3)
+
+
+def draw_event(chance: random.Random, escrow: Escrow, action: str, *, exceed: bool = False) -> Event:
+    """Draw what is said with an action."""
+    if action in _PLAIN:
+        return _PLAIN[action]
+    share = escrow.divisible + 1 if exceed else _share(chance, escrow.divisible)
+    if action == "accept-split":
+        offered = escrow.proposal.vendor_share if escrow.proposal is not None else share
+        return SplitAccepted(offered if chance.random() < 0.9 else share)
+    return _DIVISIONS[action](share)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -82,6 +95,13 @@ _PLAIN: Final[dict[str, Event]] = {
     "dispute": Disputed("it does not work"),
     "cancel": Cancelled(),
     "resume": Resumed(),
+    "settle": Settled("nothing is left"),
+}
+
+_DIVISIONS: Final[dict[str, type[Divided | Ruled | SplitProposed]]] = {
+    "rule": Ruled,
+    "split": Divided,
+    "propose-split": SplitProposed,
 }
 
 #: How likely it is that something is said when it may be, where it is not certain.
@@ -93,16 +113,6 @@ _NOT_FOR_PEOPLE: Final[tuple[Event, ...]] = (
     DeadlineReached(DeadlineName.INSPECTION, 1),
     PayoutConfirmed("pay_none", PayoutKind.RELEASE, ()),
 )
-
-
-def _event(chance: random.Random, escrow: Escrow, action: str, *, exceed: bool = False) -> Event:
-    if action in _PLAIN:
-        return _PLAIN[action]
-    share = escrow.divisible + 1 if exceed else _share(chance, escrow.divisible)
-    if action == "accept-split":
-        offered = escrow.proposal.vendor_share if escrow.proposal is not None else share
-        return SplitAccepted(offered if chance.random() < 0.9 else share)
-    return Ruled(share) if action == "rule" else SplitProposed(share)
 
 
 def _share(chance: random.Random, divisible: int) -> int:

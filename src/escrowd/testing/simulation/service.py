@@ -9,6 +9,7 @@ from escrowd.domain.escrow.effects import Effect
 from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
 from escrowd.monero.daemon import MoneroDaemon
+from escrowd.monero.results_signing import Priority
 from escrowd.service.advance import EscrowAdvance
 from escrowd.service.funding import FundingCheck
 from escrowd.service.housekeeping import Housekeeping
@@ -16,6 +17,7 @@ from escrowd.service.keying.effect import KeysEffect
 from escrowd.service.keying.keyer import Keyer
 from escrowd.service.orchestrator import EscrowOrchestrator
 from escrowd.service.payouts.desk import PayoutDesk
+from escrowd.service.payouts.following import Following
 from escrowd.service.ports import WalletSet
 from escrowd.testing.chain_sight import ScriptedSight
 from escrowd.testing.simulation.addresses import address, view_key
@@ -26,6 +28,7 @@ from escrowd.testing.simulation.keying import Groups, MemoryKeyingJournal, Plain
 from escrowd.testing.simulation.memory import Memory, MemoryStore
 from escrowd.testing.simulation.notices import RemadeCaches, announced_fork
 from escrowd.testing.simulation.sessions import SimulatedSessions, WalletHouse
+from escrowd.testing.simulation.spending import rate
 from escrowd.testing.simulation.tables import Lane
 from escrowd.testing.simulation.transport import SimulatedTransport
 
@@ -56,7 +59,9 @@ class SimulatedService:
                 SimulatedDaemon(ground.chain, ground.faults, is_new=ground.house.around.is_new), ground.faults, life
             )
         )
-        self.orchestrator = EscrowOrchestrator(self.store, ground.chance.randbytes)
+        self.orchestrator = EscrowOrchestrator(
+            self.store, ground.chance.randbytes, fee_rate=lambda: rate(Priority.NORMAL)
+        )
         self.advance = self._advance()
 
     def _commit(self, act: Callable[[], None]) -> None:
@@ -87,7 +92,7 @@ class SimulatedService:
                 Effect.REMIND_ARBITER: housekeeping.remind_arbiter,
                 Effect.TELL_OPERATOR: housekeeping.tell_operator,
             },
-            payouts,
+            Following(self.store, self.daemon),
             ScriptedSight(),
             fork_notice=lambda: announced_fork(self._ground.chain),
             cache_news=RemadeCaches(),

@@ -18,7 +18,7 @@ from escrowd.testing.simulation.faults import Life, Place
 from escrowd.testing.simulation.transport import Answer, SimulatedTransport
 from escrowd.testing.simulation.wallet import SimulatedWallet
 from escrowd.testing.simulation.wallet_rpc import RECORDER_HOST, Surroundings, WalletRpc
-from escrowd.wallets.errors import UnknownEscrow
+from escrowd.wallets.errors import UnknownEscrow, WalletFileMissing
 from escrowd.wallets.records import WalletRecord
 from escrowd.wallets.server import WalletServer
 from escrowd.wallets.session import OpenWallet, SessionLease, Tip, WalletSession
@@ -43,6 +43,8 @@ class WalletHouse:
         self.older: dict[FileKey, list[SimulatedWallet]] = {}
         self.processes: dict[FileKey, WalletProcess] = {}
         self.addresses: dict[EscrowId, str] = {}
+        #: Roles of escrows whose key files are gone, on every node.
+        self.keyless: set[tuple[EscrowId, WalletRole]] = set()
 
     def make(self, escrow: EscrowId, address: str) -> None:
         """Let three wallets share an address. Their keys are on every node, what they know only where they are used."""
@@ -68,6 +70,21 @@ class WalletHouse:
             return False
         self.files[key] = copies[-age].copy()
         return True
+
+    def lose_cache(self, key: FileKey) -> None:
+        """Let a cache be gone, and its process. The next wallet is made of the keys alone."""
+        self.kill(key)
+        self.files.pop(key, None)
+
+    def lose_keys(self, escrow: EscrowId, role: WalletRole) -> None:
+        """Let the keys of a role be gone on every node, and its processes."""
+        self.keyless.add((escrow, role))
+        for key in [each for each in self.processes if each[1:] == (escrow, role)]:
+            self.kill(key)
+
+    def can_sign(self, escrow: EscrowId) -> bool:
+        """Return whether the keys of two roles are left."""
+        return sum((escrow, role) not in self.keyless for role in WalletRole) > 1
 
     def kill(self, key: FileKey) -> None:
         """End a process at once."""
@@ -219,6 +236,8 @@ class SimulatedSessions:
         return self._sessions[escrow]
 
     async def _opened(self, escrow: EscrowId, role: WalletRole) -> WalletProcess:
+        if (escrow, role) in self._house.keyless:
+            raise WalletFileMissing(f"the {role}'s wallet of {escrow} cannot open")
         key = (self._node, escrow, role)
         running = self._house.processes.get(key)
         if running is not None and running.is_trusted and running.rpc.wallet is not None:

@@ -16,6 +16,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.keying import KeyingRecord
 from escrowd.domain.outputs import ReceivedOutput, Spend
 from escrowd.domain.payouts.records import Attempt, Payout
+from escrowd.domain.service_clock import ServiceClock
 from escrowd.domain.wallet_set import WalletSet
 
 KeyT = TypeVar("KeyT")
@@ -24,7 +25,7 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """When an escrow is to be looked at, and who does. Times are milliseconds since 1970."""
+    """When an escrow is to be looked at, and who does. Times are milliseconds on the work clock."""
 
     #: ``None``: only when it is woken.
     due: int | None
@@ -35,21 +36,6 @@ class WorkRow:
     wake: int = 0
     #: How often in a row it failed.
     attempt: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Beats:
-    """The running clock: how far it is, and its last beat."""
-
-    running: int = 0
-    last: int | None = None
-    counted: bool = False
-
-    def after(self, now: int, longest_gap: int = 30_000, *, counts: bool) -> "Beats":
-        """Return the clock after one more beat; the time since the last one is added where it counts."""
-        gap = longest_gap + 1 if self.last is None else now - self.last
-        passed = gap if counts and self.counted and 0 <= gap <= longest_gap else 0
-        return Beats(self.running + passed, now, counts)
 
 
 class Lane(StrEnum):
@@ -99,6 +85,8 @@ class Tables:
         self.attempts: Table[tuple[str, int], Attempt] = Table(undo)
         self.raw: Table[str, str] = Table(undo)
         self.watched: Table[EscrowId, tuple[ReceivedOutput, ...]] = Table(undo)
+        #: Outputs that left blocks and pool, the latest loss last.
+        self.lost: Table[EscrowId, tuple[ReceivedOutput, ...]] = Table(undo)
         self.from_wallets: Table[EscrowId, tuple[ReceivedOutput, ...]] = Table(undo)
         self.spends: Table[EscrowId, tuple[Spend, ...]] = Table(undo)
         self.key_images: Table[EscrowId, tuple[tuple[str, str], ...]] = Table(undo)
@@ -109,13 +97,13 @@ class Tables:
         self.work: Table[EscrowId, WorkRow] = Table(undo)
         #: Number of blocks that the watcher has read, and the time of the last one in seconds since 1970.
         self.chain = (0, 0)
-        self.beats = Beats()
+        self.clock = ServiceClock()
         self.entries = 0
 
     def begin(self) -> None:
         """Begin a transaction: from now on everything can be put back."""
         self._undo.clear()
-        self._undo.append(partial(self._put_back, self.chain, self.beats, self.entries))
+        self._undo.append(partial(self._put_back, self.chain, self.clock, self.entries))
 
     def roll_back(self) -> None:
         """Put everything back as it was at the beginning of the transaction."""
@@ -139,8 +127,8 @@ class Tables:
         # Not by "replace": nothing is done as often.
         self.work[escrow] = WorkRow(earlier, row.fence, row.owner, row.lease_until, row.wake + 1, row.attempt)
 
-    def _put_back(self, chain: tuple[int, int], beats: Beats, entries: int) -> None:
-        self.chain, self.beats, self.entries = chain, beats, entries
+    def _put_back(self, chain: tuple[int, int], clock: ServiceClock, entries: int) -> None:
+        self.chain, self.clock, self.entries = chain, clock, entries
 
     def _append(self, step: Step, kind: str) -> None:
         escrow = step.after.id

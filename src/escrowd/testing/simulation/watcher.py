@@ -3,7 +3,7 @@
 from typing import Final, TypeVar
 
 from escrowd.domain.identifiers import EscrowId
-from escrowd.domain.outputs import ReceivedOutput, Spend
+from escrowd.domain.outputs import MAX_SOURCES, ReceivedOutput, Spend
 from escrowd.testing.simulation.chain import SimulatedChain
 from escrowd.testing.simulation.memory import Memory
 from escrowd.testing.simulation.tables import Lane, Tables
@@ -29,6 +29,8 @@ class SimulatedWatcher:
         self._looks = 0
         self._seen_changes = -1
         self._seen_blocks: list[str] = []
+        #: Outputs as the last block had them, by transaction and one-time key.
+        self._last_mined: dict[tuple[str, str], ReceivedOutput] = {}
         #: Ids of transactions that it passes over, and outputs that are not there.
         self.blind_to: set[str] = set()
         self.phantoms: dict[EscrowId, ReceivedOutput] = {}
@@ -46,7 +48,7 @@ class SimulatedWatcher:
         for escrow, lane in tables.lanes.items():
             changed = self._write(tables, escrow, lane, fork, everywhere=everywhere)
             if changed or (has_new_tip and tables.escrows[escrow].counts_blocks):
-                tables.wake(escrow, self._memory.now())
+                tables.wake(escrow, self._memory.work_now())
         if self.is_behind:
             self._seen_blocks[fork:] = [block.hash for block in self._chain.blocks[fork:]]
         self._seen_changes = self._chain.changes
@@ -74,7 +76,30 @@ class SimulatedWatcher:
             # What was replaced is forgotten at once, and what came instead is found at the next look everywhere.
             now = _below(before[0], fork), _below(before[1], fork)
         tables.watched[escrow], tables.spends[escrow] = now
+        if now[0] != before[0]:
+            self._note_lost(tables, escrow, before[0], now[0], is_pool_scanned=lane is Lane.ACTIVE)
         return now != before
+
+    def _note_lost(
+        self,
+        tables: Tables,
+        escrow: EscrowId,
+        before: tuple[ReceivedOutput, ...],
+        now: tuple[ReceivedOutput, ...],
+        *,
+        is_pool_scanned: bool,
+    ) -> None:
+        """Keep what left blocks and pool, as the last block had it."""
+        self._last_mined |= {(each.txid, each.key): each for each in before if each.is_mined}
+        there = {(each.txid, each.key) for each in now}
+        # What an archived address had in the pool may still be in it.
+        gone = {
+            (each.txid, each.key): self._last_mined.get((each.txid, each.key), each)
+            for each in before
+            if each.is_mined or is_pool_scanned
+        }
+        lost = {(each.txid, each.key): each for each in tables.lost.get(escrow, ())} | gone
+        tables.lost[escrow] = tuple(each for place, each in lost.items() if place not in there)
 
     def _outputs(self, escrow: EscrowId, *, pool: bool) -> tuple[ReceivedOutput, ...]:
         mined = [
@@ -107,6 +132,7 @@ class SimulatedWatcher:
             height=height,
             global_index=global_index,
             double_spend_seen=transaction.txid in self._chain.disputed,
+            sources=transaction.key_images[:MAX_SOURCES],
         )
 
     def _spends(self, tables: Tables, escrow: EscrowId, *, pool: bool) -> tuple[Spend, ...]:

@@ -23,11 +23,11 @@ from escrowd.testing.simulation.keying import Groups
 from escrowd.testing.simulation.memory import LEASE, Memory, MemoryClaim
 from escrowd.testing.simulation.nature import Nature
 from escrowd.testing.simulation.people import draw_terms
+from escrowd.testing.simulation.rivals import paid_besides
 from escrowd.testing.simulation.service import Ground, SimulatedService, wallet_set
 from escrowd.testing.simulation.sessions import WalletHouse
 from escrowd.testing.simulation.signing import SigningLog
 from escrowd.testing.simulation.spending import Costs
-from escrowd.testing.simulation.tables import Beats
 from escrowd.testing.simulation.wallet_rpc import NEW_RPC, OLD_RPC, Surroundings
 from escrowd.testing.simulation.watcher import SimulatedWatcher
 
@@ -37,8 +37,6 @@ BEGINNING: Final = 1_760_000_000_000
 BEAT: Final = 25_000
 #: Seconds between two blocks.
 BLOCK_TIME: Final = 120
-#: In place of an escrow: all of them, and those to come.
-EVERYBODY: Final = "everybody"
 #: Rounds of work after each event, before whoever is still due has to wait for the next.
 ROUNDS: Final = 8
 
@@ -92,6 +90,9 @@ Listener: TypeAlias = Callable[["World", str], None]
 class World:
     """One sequence of events. Everything in it follows from the seed."""
 
+    #: How many milliseconds the wall clock of the service is ahead of the time.
+    clock_error = 0
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.chance = random.Random(seed)  # noqa: S311 - a seed is what is wanted
@@ -103,9 +104,9 @@ class World:
         self.faults = Faults()
         self.chain = SimulatedChain(lambda: self.now // 1000)
         self.log = SigningLog()
-        self.memory = Memory(lambda: self.now)
+        self.memory = Memory(lambda: self.wall_clock, lambda: self.now)
         self.memory.observer = self._observe
-        self.memory.attempt_observer = self._check_nonces
+        self.memory.attempt_observer = self._check_signature
         self.watcher = SimulatedWatcher(self.memory, self.chain)
         self.nature = Nature(self.chain, self.chance)
         costs = Costs(most_inputs=self.chance.choice((2, 3, 146)), unexpected=self.chance.choice((0, 0, 0, 0, 2, 8)))
@@ -122,14 +123,10 @@ class World:
         self.zombie: Zombie | None = None
         #: What the work for an escrow failed with at last.
         self.last_error: dict[EscrowId, str] = {}
-        #: Attempts at payouts that can never be mined, since somebody else's transaction spent what they spend.
-        self.beaten: set[tuple[str, int]] = set()
         self.broken_laws: list[str] = []
         #: How many log entries of each escrow were checked.
         self.checked: dict[EscrowId, int] = {}
         self.commands: list[Command] = []
-        #: Escrows whose deposit was taken away by a reorganisation or spent outside, in words, for their excuse.
-        self.excuses: dict[str, set[str]] = {}
         self.beat()
         self.watcher.look()
 
@@ -141,39 +138,45 @@ class World:
         return tuple(self.memory.tables.escrows.values())
 
     @property
+    def wall_clock(self) -> int:
+        """What the wall clock of the service shows, in milliseconds since 1970."""
+        return self.now + self.clock_error
+
+    @property
     def has_work(self) -> bool:
         """Whether the service has anything to do now."""
         return bool(self._due())
-
-    def excuse(self, escrow: str, why: str) -> None:
-        """Note what the world did to an escrow, that may explain why it is held."""
-        self.excuses.setdefault(escrow, set()).add(why)
-        self.tally.happened[why] += 1
 
     def happens(self, event: str) -> None:
         """Note that something happens."""
         self.tally.happened[event] += 1
         self.listener(self, event)
 
-    def excuses_of(self, escrow: EscrowId) -> set[str]:
-        """Return what the world did to an escrow, or to all."""
-        return self.excuses.get(escrow, set()) | self.excuses.get(EVERYBODY, set())
-
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def beat(self) -> None:
         """Let the running clock beat once: the time since the last beat counts while the daemon is up."""
         tables = self.memory.tables
-        tables.beats = tables.beats.after(self.now, counts=not self.faults.daemon_is_down)
+        tables.clock = tables.clock.after_beat(self.wall_clock, counts=not self.faults.daemon_is_down)
+
+    def jump_clock(self, seconds: float) -> None:
+        """Let the wall clock of the service be set forward, or back, while no time passes."""
+        self.clock_error += int(seconds * 1000)
 
     def pass_time(self, seconds: float, *, is_running: bool = True) -> None:
         """Let time pass, with a service that beats or, after a crash, with none."""
         passed = int(seconds * 1000)
+        clock = self.memory.tables.clock
+        # Of a beat that corrects the work clock where the wall clock has jumped.
+        beaten = clock.after_beat(self.wall_clock, counts=clock.counted)
         self.now += passed
         if is_running:
-            beats, is_up = self.memory.tables.beats, not self.faults.daemon_is_down
-            counted = passed if beats.counted else max(0, passed - BEAT)
-            self.memory.tables.beats = Beats(beats.running + (counted if is_up else 0), self.now, is_up)
+            is_up = not self.faults.daemon_is_down
+            counted = passed if clock.counted else max(0, passed - BEAT)
+            running = clock.running + (counted if is_up else 0)
+            self.memory.tables.clock = replace(
+                beaten, running=running, last_beat=(beaten.last_beat or 0) + passed, counted=is_up
+            )
 
     def sleep(self, seconds: float) -> None:
         """Let time pass while the service sleeps; the watcher works on, and the claim is kept."""
@@ -286,8 +289,8 @@ class World:
         return f"node {self.node}"
 
     def _due(self) -> list[EscrowId]:
-        rows = self.memory.tables.work.items()
-        return [escrow for escrow, row in rows if row.due is not None and row.due <= self.now]
+        rows, now = self.memory.tables.work.items(), self.memory.work_now()
+        return [escrow for escrow, row in rows if row.due is not None and row.due <= now]
 
     def _begin_life(self, node: int) -> None:
         self.node = node
@@ -295,7 +298,7 @@ class World:
         self.service = SimulatedService(self.ground, node, self.life)
         # The first beat adds nothing: the time in which nobody ran counts for nobody.
         tables = self.memory.tables
-        tables.beats = tables.beats.after(self.now, counts=False)
+        tables.clock = tables.clock.after_beat(self.wall_clock, counts=False)
         self.beat()
 
     async def _advance(self, service: SimulatedService, escrow: EscrowId) -> None:
@@ -346,10 +349,12 @@ class World:
         if entries and entries[-1].who == who and f'"{type(event).__name__}"' in entries[-1].data:
             self.commands.append(Command(escrow, who, event, stored.version))
 
-    def _check_nonces(self, attempt: Attempt) -> None:
-        """No signature is given away before the wallet that made it has forgotten its nonces on disk."""
+    def _check_signature(self, attempt: Attempt) -> None:
+        """No signature is given away before its wallet has forgotten its nonces on disk, or beside another payout."""
         if attempt.step is not AttemptStep.SIGNED:
             return
+        if rival := paid_besides(self.chain, self.memory.tables, attempt):
+            self.broken_laws.append(f"an attempt at {attempt.payout} can be mined beside {rival}")
         for one in self.log.txids[attempt.transactions[0].txid].transactions:
             for each in one.inputs:
                 nonce = each.nonces[attempt.cosigner]

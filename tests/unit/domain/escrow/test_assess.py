@@ -28,6 +28,7 @@ from tests.unit.domain.escrow.world import (
     follow,
     ledger,
     output,
+    plain,
     play,
     reached,
     with_deposit,
@@ -97,7 +98,8 @@ def test_change_of_a_payout_is_taken_for_a_deposit(status: Status) -> None:
 def test_payout_takes_late_money_for_its_own(status: Status) -> None:
     """Once a payout is planned, what it does not spend is late; what it spends goes on counting, or not, as before."""
     swept = replace(output("swept", 7), address_index=1)
-    planned = replace(ledger(A, B, swept), paid_out=frozenset({"a", "swept"}))
+    keys = frozenset({"a", "swept"})
+    planned = replace(ledger(A, B, swept), planned=keys, paid_out=keys)
     escrow = reached(status)
     reasons = {each.output.key: each.reason for each in judge(escrow, planned)}
     assert reasons == {"a": None, "b": WhyNot.LATE, "swept": WhyNot.SUBADDRESS}
@@ -211,7 +213,7 @@ def test_late_money_that_vanished_is_still_counted(status: Status) -> None:
     escrow, events = follow(reached(status), ledger(B))
     assert [type(each) for each in events] == [DepositSeen, DepositConfirmed]
     escrow, events = follow(escrow, ledger(replace(B, height=HEIGHT - 1)))
-    assert events == (DepositReorged(replace(escrow.deposit, late_seen=HALF, late_spendable=0)),)
+    assert plain(events) == (DepositReorged(replace(escrow.deposit, late_seen=HALF, late_spendable=0)),)
     escrow, events = follow(escrow, ledger(B))
     assert [type(each) for each in events] == [DepositConfirmed]
 
@@ -220,15 +222,15 @@ def test_uncounted_money_comes_and_goes_unnoticed() -> None:
     """Money that does not count is told when it comes and when it vanishes, and changes nothing else."""
     funded, _ = follow(with_deposit(Status.FUNDED, PAID), ledger(A))
     seen, events = follow(funded, ledger(A, replace(output("elsewhere", 7), account=1)))
-    assert events == (DepositSeen(replace(PAID, uncounted=7)),)
+    assert plain(events) == (DepositSeen(replace(PAID, uncounted=7)),)
     gone, events = follow(seen, ledger(A))
-    assert events == (DepositReorged(PAID),)
+    assert plain(events) == (DepositReorged(PAID),)
     assert (gone.status, gone.deposit, gone.deadline) == (Status.FUNDED, PAID, funded.deadline)
 
 
 def test_plan_that_leaves_the_confirmed_behind_confirms_more_than_is_seen() -> None:
     """In no piece of news is more money confirmed than is seen."""
-    now = replace(ledger(A, B), paid_out=frozenset({"b"}))
+    now = replace(ledger(A, B), planned=frozenset({"b"}), paid_out=frozenset({"b"}))
     escrow, events = follow(with_deposit(Status.PAYING, DepositFacts(AMOUNT + HALF, AMOUNT + HALF)), now)
     assert [each.deposit for each in events if isinstance(each, DepositSeen | DepositConfirmed)] == [
         DepositFacts(HALF, HALF, late_seen=AMOUNT)
@@ -257,7 +259,7 @@ def test_deposit_vanishes_slowly_and_nobody_looks(status: Status, becomes: Statu
     confirming, _ = follow(with_deposit(status, PAID), ledger(output("a", confirmations=3)))
     assert (confirming.status, confirming.returns_to) == (Status.CONFIRMING, status)
     gone, events = follow(confirming, ledger())
-    assert (gone.status, events) == (becomes, (DepositReorged(DepositFacts()),))
+    assert (gone.status, plain(events)) == (becomes, (DepositReorged(DepositFacts()),))
 
 
 def test_loss_hides_a_gain() -> None:
@@ -266,7 +268,7 @@ def test_loss_hides_a_gain() -> None:
         reached(Status.AWAITING_FUNDING), ledger(output("a", confirmations=9), output("b", 1, confirmations=0))
     )
     escrow, events = follow(escrow, ledger(A))
-    assert events == (DepositReorged(DepositFacts(seen=AMOUNT)), DepositConfirmed(PAID))
+    assert plain(events) == (DepositReorged(DepositFacts(seen=AMOUNT)), DepositConfirmed(PAID))
 
 
 @pytest.mark.parametrize("paid_out", [{"a"}, {"b"}, {"elsewhere"}])
@@ -286,7 +288,8 @@ def test_money_that_a_plan_leaves_behind_is_told_as_lost(paid_out: set[str]) -> 
 
 def test_end_of_a_payout_is_told_as_loss() -> None:
     """When the payout is final, and when a reorganisation throws it back, no deposit was lost."""
-    planned = replace(ledger(A, B, replace(output("elsewhere", 7), account=1)), paid_out=frozenset({"a"}))
+    there = ledger(A, B, replace(output("elsewhere", 7), account=1))
+    planned = replace(there, planned=frozenset({"a"}), paid_out=frozenset({"a"}))
     escrow, _ = follow(reached(Status.PAYING), planned)
     escrow, events = follow(replace(escrow, status=Status.COMPLETED), planned)
     assert [type(each) for each in events] == [DepositSeen, DepositConfirmed]
@@ -338,14 +341,14 @@ def test_second_spend_by_others_is_not_noted() -> None:
     assert "x" in escrow.hold.details
 
 
-def test_operator_cannot_pay_what_is_left() -> None:
-    """After the operator's order the known spends do not hold the escrow again; after a resume they do."""
+def test_spend_that_the_operator_knows_of_does_not_hold_the_escrow_again() -> None:
+    """A spend outside is noted once: after an order and after a resume the escrow goes on with what is left (W4)."""
     spent = _spent("foreign")
     held, _ = follow(with_deposit(Status.FUNDED, PAID), spent)
     ordered = step(held, Refunded(), Who.OPERATOR, START).after
     assert assess(ordered, spent) == ()
     resumed = step(held, Resumed(), Who.OPERATOR, START).after
-    assert assess(resumed, spent) == (SpentOutside("foreign"),)
+    assert not any(isinstance(each, SpentOutside) for each in assess(resumed, spent))
 
 
 @pytest.mark.parametrize("status", sorted(ENDED))

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from escrowd.domain.escrow.events import PayoutConfirmed, Released, SplitProposed
+from escrowd.domain.escrow.endings import wrong_end
+from escrowd.domain.escrow.events import DepositSeen, PayoutConfirmed, Released, SplitProposed
+from escrowd.domain.escrow.facts import DepositFacts
 from escrowd.domain.escrow.history import NO_HASH, LogEntry, broken_links, chained, data_of, types_of
 from escrowd.domain.escrow.machine import create, step
 from escrowd.domain.escrow.status import Status, Who
@@ -61,12 +63,13 @@ def test_silent_step_leaves_no_entry() -> None:
     """A step that tells the outside nothing is in the history all the same, under an inner type."""
     funded = reached(Status.FUNDED)
     assert types_of(step(funded, SplitProposed(HALF), Who.BUYER, START)) == ("inner.SplitProposed",)
-    paid = PayoutConfirmed("pay_1", PayoutKind.RELEASE, ("t1", "t2"))
+    paid = PayoutConfirmed("pay_1", PayoutKind.RELEASE, ("t1", "t2"), reached(Status.PAYING).order)
     taken = step(reached(Status.PAYING), paid, Who.SERVICE, START)
     assert types_of(taken) == ("payout.confirmed", "escrow.completed")
     assert data_of(taken) == (
-        '{"details":{"kind":"release","payout":"pay_1","txids":["t1","t2"]},'
-        '"event":"PayoutConfirmed","status":"completed","status_before":"paying"}'
+        '{"details":{"kind":"release","order":{"by":"buyer","kind":"release","vendor_share":"1000000000000",'
+        '"version":"6"},"payout":"pay_1","txids":["t1","t2"]},'
+        '"event":"PayoutConfirmed","reference":"","status":"completed","status_before":"paying"}'
     )
     assert json.loads(data_of(step(funded, Released(), Who.BUYER, START)))["details"] == {}
 
@@ -79,3 +82,19 @@ def test_terms_are_written_with_numbers() -> None:
     terms = content["details"]["terms"]
     assert (terms["amount"], terms["metadata"], terms["fee"]) == (str(AMOUNT), {"order": "7"}, None)
     assert terms["custody"] == {"buyer": "hosted", "vendor": "hosted", "arbiter": "hosted"}
+
+
+def test_entry_of_a_version_that_listed_no_payments_holds() -> None:
+    """What an older version wrote stays as it was hashed, and is followed by entries that say more (W12)."""
+    data = (
+        '{"details":{"deposit":{"confirmed":"0","late_seen":"0","late_spendable":"0","seen":"5","uncounted":"0"}},'
+        '"event":"DepositSeen","status":"awaiting_funding","status_before":"awaiting_funding"}'
+    )
+    older = LogEntry(1, "evt_1", ID, 1, 3, "deposit.seen", "chain", 5, data, NO_HASH, "")
+    older = replace(older, hash=chained(older))
+    assert wrong_end([older], 3, "awaiting_funding") == ""
+    seen = step(reached(Status.AWAITING_FUNDING), DepositSeen(DepositFacts(seen=6)), Who.CHAIN, START)
+    newer = LogEntry(2, "evt_2", ID, 2, 4, "deposit.seen", "chain", 5, data_of(seen), older.hash, "")
+    newer = replace(newer, hash=chained(newer))
+    assert broken_links([older, newer]) == ()
+    assert wrong_end([older, newer], 4, "awaiting_funding") == ""

@@ -71,17 +71,19 @@ PAYOUT_FAILED: Move = (PayoutFailed(HoldReason.PAYOUT_FAILED, "the fee is too hi
 RESUMED: Move = (Resumed(), Who.OPERATOR)
 
 
-def test_resumed_payout_is_another_one() -> None:
-    """A payout that was held goes on with the order that it had."""
+def test_resumed_payout_carries_out_the_same_decision() -> None:
+    """A payout that was held goes on with the decision that it had, on what is there now: a new version of it."""
     paying = reached(Status.PAYING)
+    assert paying.order is not None
     resumed = play([PAYOUT_FAILED, RESUMED], paying)
-    assert (resumed.status, resumed.order, resumed.hold) == (Status.PAYING, paying.order, None)
+    assert (resumed.status, resumed.hold) == (Status.PAYING, None)
+    assert resumed.order == replace(paying.order, version=resumed.version)
 
 
-def test_operator_cannot_decide_a_held_payout() -> None:
+def test_operator_may_decide_a_held_payout() -> None:
     """The operator may give a held payout to the other side; then that is the order."""
     held = play([PAYOUT_FAILED], reached(Status.PAYING))
-    assert allowed_actions(held, Who.OPERATOR) == ("release", "refund", "resume")
+    assert allowed_actions(held, Who.OPERATOR) == ("release", "refund", "resume", "split")
     refunded = step(held, Refunded(), Who.OPERATOR, LATER)
     assert refunded.after.order == PayoutOrder(PayoutKind.REFUND, 0, Who.OPERATOR, held.version + 1)
     assert refunded.effects == (Effect.PAY,)

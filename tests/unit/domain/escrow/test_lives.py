@@ -13,15 +13,18 @@ from escrowd.domain.escrow.events import (
     DepositConfirmed,
     DepositReorged,
     DepositSeen,
+    DepositSpent,
+    Divided,
     Event,
     FundingVerified,
     PayoutBroadcast,
     PayoutConfirmed,
+    PayoutReinstated,
     PayoutReorged,
     Refunded,
     Released,
-    Resumed,
     Ruled,
+    Settled,
     SplitAccepted,
     SplitProposed,
     UnfundedVerified,
@@ -69,7 +72,7 @@ class Life:
         except IllegalMove as refused:
             return self._was_refused(event, who, refused.allowed)
         except InvalidShare:
-            assert isinstance(event, SplitProposed | SplitAccepted | Ruled)
+            assert isinstance(event, SplitProposed | SplitAccepted | Ruled | Divided)
             assert not 0 <= event.vendor_share <= before.divisible
             return False
         assert is_allowed(before, event, who)
@@ -134,19 +137,39 @@ def check_word(steps: Sequence[Step]) -> None:
 def word_of(taken: Step, offers: dict[Who, int]) -> PayoutKind | None:
     """Return what a step decided about the money, if it did, and check that its sender may decide it."""
     assert taken.before is not None
-    match taken.event, taken.who:
-        case (Released(), Who.BUYER | Who.OPERATOR) | (DeadlineReached(name=DeadlineName.INSPECTION), Who.CLOCK):
-            return PayoutKind.RELEASE
-        case (Refunded(), Who.VENDOR | Who.OPERATOR) | (DeadlineReached(name=DeadlineName.DELIVERY), Who.CLOCK):
-            return PayoutKind.REFUND
-        case (SplitAccepted(share), Who.BUYER | Who.VENDOR as who):
-            assert offers[Who.VENDOR if who is Who.BUYER else Who.BUYER] == share
+    event, who = taken.event, taken.who
+    match event:
+        case PayoutReinstated() | Settled():
+            assert who is (Who.OPERATOR if isinstance(event, Settled) else Who.SERVICE)
+            order = event.order if isinstance(event, PayoutReinstated) else event.paid
+            return order.kind if order is not None else None
+        case SplitAccepted(share) | Ruled(share) | Divided(share):
+            if isinstance(event, SplitAccepted):
+                assert offers[Who.VENDOR if who is Who.BUYER else Who.BUYER] == share
+            assert who in _DIVIDING[type(event)]
             return kind_of(share, taken.before)
-        case (Ruled(share), Who.ARBITER | Who.OPERATOR):
-            return kind_of(share, taken.before)
-        case (event, who):
-            assert not isinstance(event, Released | Refunded | SplitAccepted | Ruled), who
-            return None
+        case _:
+            decided = next((each for each in _DECIDING if _is_such(event, each)), None)
+            assert decided is None or who in _DECIDING[decided]
+            return decided[-1] if decided else None
+
+
+#: Who may divide the money by what, and who may give it to one side.
+_DIVIDING: dict[type[Event], set[Who]] = {
+    SplitAccepted: {Who.BUYER, Who.VENDOR},
+    Ruled: {Who.ARBITER, Who.OPERATOR},
+    Divided: {Who.OPERATOR},
+}
+_DECIDING: dict[tuple[type[Event], DeadlineName | None, PayoutKind], set[Who]] = {
+    (Released, None, PayoutKind.RELEASE): {Who.BUYER, Who.OPERATOR},
+    (Refunded, None, PayoutKind.REFUND): {Who.VENDOR, Who.OPERATOR},
+    (DeadlineReached, DeadlineName.INSPECTION, PayoutKind.RELEASE): {Who.CLOCK},
+    (DeadlineReached, DeadlineName.DELIVERY, PayoutKind.REFUND): {Who.CLOCK},
+}
+
+
+def _is_such(event: Event, decided: tuple[type[Event], DeadlineName | None, PayoutKind]) -> bool:
+    return isinstance(event, decided[0]) and getattr(event, "name", None) is decided[1]
 
 
 def kind_of(share: int, before: Escrow) -> PayoutKind:
@@ -181,7 +204,7 @@ def hear_the_chain(life: Life, choices: Choices) -> None:
     if escrow.status in ENDED:
         facts = replace(escrow.deposit, late_seen=drawn.late_seen, late_spendable=drawn.late_spendable)
     elif escrow.status in (Status.PAYING, Status.HELD):
-        facts = replace(drawn, late_spendable=0)
+        facts = replace(drawn, late_spendable=0, spent=choices.of((0, 0, drawn.seen // 2, drawn.seen)))
     else:
         facts = DepositFacts(drawn.seen, drawn.confirmed, uncounted=choices.of((0, 0, 7)))
     for event in _changes(escrow.deposit, facts):
@@ -196,7 +219,7 @@ def live(life: Life, number: int) -> None:
         life.take(choices.of(possible(life)), choices.of(tuple(Who)))
         return
     row = choices.of([row for row in TABLE if row.status is life.escrow.status])
-    if row.sends in (DepositSeen, DepositConfirmed, DepositReorged):
+    if row.sends in (DepositSeen, DepositConfirmed, DepositReorged, DepositSpent):
         hear_the_chain(life, choices)
     else:
         life.take(make(life, row.sends, choices), choices.of(sorted(row.who)))
@@ -225,9 +248,17 @@ def duty(escrow: Escrow) -> list[tuple[Event, Who]]:
         case Status.PAYING if escrow.order is not None:
             return [(PayoutConfirmed("pay_1", escrow.order.kind, ("tx",)), Who.SERVICE)]
         case Status.HELD:
-            return [(Refunded() if escrow.deposit.confirmed else Resumed(), Who.OPERATOR)]
+            return _operators_duty(escrow)
         case _:
             return [(READY, Who.SERVICE)] if escrow.status is Status.KEYING else [(deadline_of(escrow), Who.CLOCK)]
+
+
+def _operators_duty(escrow: Escrow) -> list[tuple[Event, Who]]:
+    """Return what an operator does with a held escrow: pay out what is there, wait for what comes, or close it."""
+    if escrow.deposit.spendable:
+        return [(Refunded(), Who.OPERATOR)]
+    coming: list[tuple[Event, Who]] = [(each, Who.CHAIN) for each in _changes(escrow.deposit, PAID)]
+    return coming if escrow.deposit.unspent else [(Settled("nothing is left"), Who.OPERATOR)]
 
 
 numbers = st.lists(st.integers(0, 2**48), min_size=LEAST_STEPS, max_size=MOST_STEPS)

@@ -11,6 +11,7 @@ from escrowd.domain.escrow.events import (
     Created,
     Delivered,
     Disputed,
+    Divided,
     Event,
     FundingVerified,
     PayoutFailed,
@@ -18,6 +19,7 @@ from escrowd.domain.escrow.events import (
     Released,
     Resumed,
     Ruled,
+    Settled,
     SplitAccepted,
     SplitProposed,
 )
@@ -101,6 +103,8 @@ SAYS: dict[str, Callable[[int], Event]] = {
     "accept-split": SplitAccepted,
     "cancel": lambda _: Cancelled(),
     "resume": lambda _: Resumed(),
+    "split": Divided,
+    "settle": lambda _: Settled("nothing is left"),
 }
 
 

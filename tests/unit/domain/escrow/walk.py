@@ -13,7 +13,7 @@ from escrowd.domain.escrow.facts import Escrow, Moment
 from escrowd.domain.escrow.machine import InvalidShare, Step, _with_facts, create, step
 from escrowd.domain.escrow.status import ENDED, Status, Who
 from escrowd.domain.escrow.table import Row, rows_for
-from tests.unit.domain.escrow.world import DEPOSITS, ID, START, TERMS, tries
+from tests.unit.domain.escrow.world import AMOUNT, DEPOSITS, HALF, ID, START, TERMS, tries
 
 #: Enough to tell all rows apart: what was seen and confirmed, without late money or with such that can be spent.
 COARSE = tuple(facts for facts in DEPOSITS if facts.late_seen == facts.late_spendable)
@@ -63,7 +63,8 @@ def possible_steps(escrow: Escrow) -> Iterator[Step]:
 
 def news_of_the_chain(escrow: Escrow) -> Iterator[Event]:
     """Yield what the assessment of a ledger may say first; what it says next is found from there."""
-    for facts in COARSE:
+    # What is spent makes no difference to what else comes, so these need not be tried together.
+    for facts in COARSE if not escrow.deposit.spent else ():
         if escrow.status in ENDED:
             facts = replace(escrow.deposit, late_seen=facts.late_seen, late_spendable=facts.late_spendable)
         elif escrow.status in (Status.PAYING, Status.HELD):
@@ -71,6 +72,13 @@ def news_of_the_chain(escrow: Escrow) -> Iterator[Event]:
         else:
             facts = replace(facts, late_seen=0, late_spendable=0)
         yield from _changes(escrow.deposit, facts)[:1]
+    if escrow.status in ENDED and escrow.deposit.late_spendable:
+        sent_back = replace(escrow.deposit, late_spent=escrow.deposit.late_spendable)
+        yield from _changes(escrow.deposit, sent_back)
+    if escrow.status not in ENDED and not escrow.deposit.late_seen:
+        parts = (0, escrow.deposit.seen) if escrow.deposit.seen <= AMOUNT else (0, HALF, escrow.deposit.seen)
+        for spent in parts:
+            yield from _changes(escrow.deposit, replace(escrow.deposit, spent=spent))
 
 
 def passing(escrow: Escrow, event: Event, who: Who) -> list[Row]:

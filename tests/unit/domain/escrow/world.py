@@ -15,6 +15,7 @@ from escrowd.domain.escrow.events import (
     DepositReorged,
     DepositSeen,
     Disputed,
+    Divided,
     Event,
     ForkApproaching,
     FundingRefuted,
@@ -23,11 +24,13 @@ from escrowd.domain.escrow.events import (
     PayoutBroadcast,
     PayoutConfirmed,
     PayoutFailed,
+    PayoutReinstated,
     PayoutReorged,
     Refunded,
     Released,
     Resumed,
     Ruled,
+    Settled,
     SpentOutside,
     SplitAccepted,
     SplitProposed,
@@ -41,7 +44,7 @@ from escrowd.domain.identifiers import EscrowId
 from escrowd.domain.networks import Network
 from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.parties import WalletRole
-from escrowd.domain.payouts.records import PayoutKind
+from escrowd.domain.payouts.records import PayoutKind, PayoutOrder
 
 ID: Final = EscrowId("esc_01jd3v9k8z6x5w4t2r1q0p9n8m")
 AMOUNT: Final = 10**12
@@ -123,6 +126,15 @@ DEPOSITS: Final = tuple(
     for late, spendable in ((0, 0), (HALF, 0), (HALF, HALF))
 )
 DEPOSIT_EVENTS: Final[tuple[Callable[[DepositFacts], Event], ...]] = (DepositSeen, DepositConfirmed, DepositReorged)
+#: Decisions whose payout had been given up, and turns up in a block.
+DECISIONS: Final = tuple(
+    PayoutOrder(kind, share, Who.ARBITER, 7)
+    for kind, share in ((PayoutKind.RELEASE, AMOUNT), (PayoutKind.REFUND, 0), (PayoutKind.SPLIT, HALF))
+)
+EARLIER: Final = (
+    PayoutOrder(PayoutKind.RELEASE, AMOUNT, Who.BUYER, 7),
+    PayoutOrder(PayoutKind.REFUND, 0, Who.VENDOR, 7),
+)
 SHARES: Final = (0, 1, HALF, AMOUNT, 2 * AMOUNT, -1)
 
 
@@ -133,11 +145,13 @@ def tries(escrow: Escrow) -> list[Event]:
         READY,
         *(FundingVerified(), FundingRefuted("they differ"), UnfundedVerified(), SpentOutside("foreign")),
         *(Cancelled(), Delivered(), Released(), Refunded(), Disputed(), Resumed()),
-        *(kind(share) for share in SHARES for kind in (SplitProposed, SplitAccepted, Ruled)),
+        *(kind(share) for share in SHARES for kind in (SplitProposed, SplitAccepted, Ruled, Divided)),
+        *(Settled("the parties have the money", paid=paid) for paid in (None, *DECISIONS)),
         *(DeadlineReached(name, escrow.version + 1) for name in DeadlineName),
         *([DeadlineReached(running.name, running.armed_at)] if running else []),
         *(kind("pay_1", each, ("tx",)) for each in PayoutKind for kind in (PayoutBroadcast, PayoutConfirmed)),
         *(PayoutReorged("pay_1", each) for each in PayoutKind),
+        *(PayoutReinstated("pay_1", each.kind, ("tx",), each) for each in EARLIER),
         PayoutFailed(HoldReason.PAYOUT_FAILED, "the fee is too high"),
         ForkApproaching(17, 1000, 30, 21_000),
         CacheRemade(WalletRole.BUYER, "Failed to open wallet"),
@@ -166,6 +180,14 @@ def follow(escrow: Escrow, now: Ledger) -> tuple[Escrow, tuple[Event, ...]]:
     """Apply what a ledger says to an escrow, and return it with what was said."""
     events = assess(escrow, now)
     return play([(event, Who.CHAIN) for event in events], escrow), events
+
+
+def plain(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return events without the payments that they list."""
+    return tuple(
+        replace(each, payments=()) if isinstance(each, DepositSeen | DepositConfirmed | DepositReorged) else each
+        for each in events
+    )
 
 
 def with_deposit(status: Status, facts: DepositFacts) -> Escrow:

@@ -4,15 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from escrowd.domain.escrow.assess import Ledger
 from escrowd.domain.escrow.terms import Terms
 from escrowd.domain.networks import Network
-from escrowd.domain.outputs import ReceivedOutput, Spend
+from escrowd.domain.outputs import ReceivedOutput
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.payouts.plan import PayoutPlan, plan_payout
 from escrowd.domain.payouts.records import Attempt, AttemptStep, PayoutKind, PayoutTransaction
 from escrowd.monero.results_wallet import IncomingTransfer, SubaddressIndex
-from escrowd.service.payouts.attempt import attempt_of, interrupted, is_impossible, signed, to_be_excluded
+from escrowd.service.payouts.attempt import attempt_of, interrupted, signed
 from escrowd.service.payouts.errors import PlanOutdated, WalletNotReady
 from escrowd.service.payouts.wallets import Seen, check_spendable
 
@@ -23,14 +22,6 @@ def attempt(step: AttemptStep, number: int = 1, *transactions: PayoutTransaction
     return replace(attempt_of("pay_1", number, PAIR), step=step, transactions=transactions)
 
 
-def spending(txid: str, *images: str) -> PayoutTransaction:
-    return PayoutTransaction(txid, 1, (), images)
-
-
-def ledger(*spends: Spend) -> Ledger:
-    return Ledger(chain_height=100, chain_time=0, spends=spends)
-
-
 @pytest.mark.parametrize("step", AttemptStep)
 def test_attempt_is_used_again_after_a_crash(step: AttemptStep) -> None:
     """What is signed and stored is sent again; everything before that is given up, whatever step it came to."""
@@ -39,29 +30,6 @@ def test_attempt_is_used_again_after_a_crash(step: AttemptStep) -> None:
     is_over = is_signed or step is AttemptStep.DISCARDED
     assert signed(stored) == (stored[1] if is_signed else None)
     assert interrupted(stored) == (None if is_over else stored[1])
-
-
-def test_transaction_that_can_be_mined_is_not_excluded() -> None:
-    """A new attempt has to spend what each transaction spends that could still be mined, and of no other."""
-    alive, dead = spending("tx 1", "a", "b"), spending("tx 2", "c")
-    attempts = (attempt(AttemptStep.DISCARDED, 1, alive, dead), attempt(AttemptStep.DISCARDED, 2, spending("")))
-    outside = Spend("c", "not ours", height=90)
-    assert to_be_excluded(attempts, ledger()) == (frozenset("ab"), frozenset("c"))
-    assert to_be_excluded(attempts, ledger(outside)) == (frozenset("ab"),)
-
-
-@pytest.mark.parametrize(
-    ("spend", "impossible"),
-    [
-        (Spend("a", "not ours", height=90), True),
-        (Spend("a", "not ours"), False),
-        (Spend("a", "tx 1", height=90), False),
-        (Spend("z", "not ours", height=90), False),
-    ],
-)
-def test_pool_or_own_spend_makes_a_payout_impossible(spend: Spend, *, impossible: bool) -> None:
-    """Only another transaction in a block excludes ours for good."""
-    assert is_impossible(spending("tx 1", "a", "b"), ledger(spend)) is impossible
 
 
 # --- what the wallets know -------------------------------------------------------------------------------------------
