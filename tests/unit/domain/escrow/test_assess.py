@@ -7,13 +7,14 @@ from escrowd.domain.escrow.events import (
     DepositConfirmed,
     DepositReorged,
     DepositSeen,
+    FundingRefuted,
     PayoutReorged,
     Refunded,
     Resumed,
     SpentOutside,
 )
 from escrowd.domain.escrow.facts import DepositFacts
-from escrowd.domain.escrow.machine import step
+from escrowd.domain.escrow.machine import allowed_actions, step
 from escrowd.domain.escrow.status import ENDED, HOLDING, Status, Who
 from escrowd.domain.outputs import ReceivedOutput, Spend, WhyNot
 from escrowd.domain.payouts.records import PayoutKind
@@ -349,6 +350,22 @@ def test_spend_that_the_operator_knows_of_does_not_hold_the_escrow_again() -> No
     assert assess(ordered, spent) == ()
     resumed = step(held, Resumed(), Who.OPERATOR, START).after
     assert not any(isinstance(each, SpentOutside) for each in assess(resumed, spent))
+
+
+@pytest.mark.parametrize(
+    ("parts", "left", "offered"),
+    [([A], 0, {"settle"}), ([output("a", AMOUNT - HALF), B], HALF, {"release", "refund", "split"})],
+)
+def test_spend_that_the_check_of_the_deposit_met_first_leaves_a_way_out(
+    parts: list[ReceivedOutput], left: int, offered: set[str]
+) -> None:
+    """The check holds the escrow before the transaction is known: once it is, what is left decides what is offered."""
+    confirming = with_deposit(Status.CONFIRMING, PAID)
+    held = step(confirming, FundingRefuted("the output is spent already"), Who.SERVICE, START).after
+    spend = Spend("image", "foreign", HEIGHT - 1)
+    escrow, _ = follow(held, replace(ledger(*parts), spends=(spend,), key_images={"a": "image"}))
+    assert (escrow.status, escrow.outside_spends, escrow.deposit.unspent) == (Status.HELD, ("foreign",), left)
+    assert set(allowed_actions(escrow, Who.OPERATOR)) == offered | {"resume"}
 
 
 @pytest.mark.parametrize("status", sorted(ENDED))
