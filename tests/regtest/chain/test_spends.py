@@ -1,6 +1,5 @@
 from pathlib import Path
 
-from escrowd.chain.key_images import KEPT_BLOCKS
 from escrowd.domain.outputs import Spend
 from escrowd.domain.parties import WalletRole
 from escrowd.domain.secret import Secret
@@ -61,32 +60,6 @@ async def test_spend_goes_unnoticed(own_lab: RegtestLab, payer: MoneroClient, tm
     await watching.look()
     assert watching.log.spends(escrow) == (in_pool,)
     await own_lab.mine(1)
-
-
-async def test_spend_that_is_older_than_what_is_remembered_is_found(
-    own_lab: RegtestLab, payer: MoneroClient, tmp_path: Path
-) -> None:
-    """The daemon knows that a block spends the output; the address catches up, and finds which transaction does."""
-    tmp_path.chmod(0o700)
-    wallet_set = install(wallet_sets()[8], tmp_path)
-    client, other = [
-        await open_wallet(own_lab, wallet_set, tmp_path, role) for role in (WalletRole.BUYER, WalletRole.VENDOR)
-    ]
-    wallet, escrow = RealWallet(wallet_set, client), wallet_set.escrow
-    watching = Watching(own_lab, [wallet])
-    await watching.add_all()
-    images, payout = await signed_payout(own_lab, payer, wallet, other)
-    (txid,) = await other.submit_multisig(payout)
-    height = await own_lab.mine(1) - 1
-    await own_lab.mine(KEPT_BLOCKS + 5)
-    await watching.look()
-    assert watching.log.spends(escrow) == ()
-    for image in images:
-        watching.log.note_key_image(escrow, image)
-    await watching.look()
-    (spend,) = watching.log.spends(escrow)
-    assert (spend.txid, spend.height) == (txid, height)
-    assert await watching.mined(wallet) == await wallet.mined()
 
 
 async def signed_payout(
