@@ -62,6 +62,35 @@ async def test_money_paid_again_after_a_double_spend_counts_as_the_deposit(ways:
         assert await books(trade) == Books(AMOUNT, vendor=AMOUNT - fee, fees=fee)
 
 
+async def test_deposit_that_comes_back_after_another_was_paid_out_goes_to_the_buyer(ways: Ways) -> None:
+    """The first deposit is mined again elsewhere, where its payout names other ring members: it is late money."""
+    async with ways.trade() as trade:
+        release = await sent_release(trade)
+        (payout,) = (one.txid for one in release.transactions)
+        (deposit,) = (each for each in trade.txids if each != payout)
+        (found,) = await ways.office.transactions([deposit])
+        await ways.office.lab.mine(4)
+        await trade.advance()
+        await take_back(ways.office, 14, [deposit, payout])
+        await ways.office.lab.mine(1)
+        await held(trade)
+        await trade.pay_in(AMOUNT)
+        await ways.office.lab.mine(10)
+        await held(trade)
+        await trade.say(Released(), Who.OPERATOR)
+        assert (await trade.advance()).status is Status.PAYING
+        await put_into_pool(ways.office, found.as_hex)
+        await ways.office.lab.mine(10)
+        await trade.advance()
+        assert (await trade.settle()).status is Status.COMPLETED
+        first, second, returned = await trade.payouts()
+        assert first.status is PayoutStatus.ABANDONED
+        fee, return_fee = fees_of(second), fees_of(returned)
+        assert await books(trade) == Books(
+            2 * AMOUNT, vendor=AMOUNT - fee, buyer=AMOUNT - return_fee, fees=fee + return_fee
+        )
+
+
 async def test_deposit_and_payout_that_are_taken_back_come_back(ways: Ways) -> None:
     """A reorganisation takes deposit and payout, and both are mined again: the same transaction pays, once."""
     async with ways.trade() as trade:

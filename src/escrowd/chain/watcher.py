@@ -337,7 +337,7 @@ class Watcher:
     async def _check_older_spends(self) -> None:
         """Let an address catch up from its first block where a block spends an output of it, and it is not known which.
 
-        Its key image became known after the blocks were looked through.
+        Its key image became known after the blocks were scanned.
         """
         unchecked = dict(self._key_images.unchecked)
         spent = await self._source.spent_in_blocks(tuple(unchecked))

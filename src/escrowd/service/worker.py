@@ -1,9 +1,9 @@
 """Claims work rows that are due and carries them out: one step for each row at a time, in all processes together.
 
 A claim lasts for a while and is renewed while its step runs. A step whose claim cannot be renewed is cancelled before
-the claim runs out: on the monotonic clock, since nobody else keeps the time while the database is away. It gives its
-claim back, so that another try begins as soon as the database answers. What a step stores is stored under the fence of
-its claim, so even one that hangs and wakes up late stores nothing.
+the claim runs out: on the monotonic clock, since no other process keeps the time while the database is away. It gives
+its claim back, so that another try begins as soon as the database answers. What a step stores is stored under the
+fence of its claim, so even one that hangs and wakes up late stores nothing.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Spends in blocks that were looked through before a wallet learned the key image."""
+"""Spends in blocks that were scanned before a wallet learned the key image."""
 
 from dataclasses import dataclass, field
 

@@ -296,7 +296,7 @@ class Following:
         # What was given up of it when it was confirmed in part is never sent again.
         is_over = not _open_ones(payout, books.ledger)
         if is_over and is_told and books.escrow.has_ended:
-            return []  # a return is under way: the loss is told after it
+            return []  # a return is under way: the loss becomes an event after it
         refused = "" if is_over else await self._send_missing(books, payout)
         if is_over or (refused and not is_told):
             found = with_heights(payout, books.ledger)

@@ -142,7 +142,7 @@ def _check_decision(world: World, escrow: Escrow, entries: list[_Entry], entry: 
 
 def _check_said(world: World, escrow: Escrow, entry: _Entry) -> None:
     if not any(each.escrow == escrow.id and each.version == entry.version for each in world.commands):
-        raise Violation(f"{escrow.id} has a decision {entry.event} of {entry.who} that nobody took")
+        raise Violation(f"{escrow.id} has a decision {entry.event} of {entry.who} that no actor took")
     if entry.event != SplitAccepted.__name__ and entry.comes_from not in _RIGHTS.get(entry.event, {}).get(
         entry.who, set()
     ):
